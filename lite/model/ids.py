@@ -1,0 +1,28 @@
+"""Identifiers: lowercase ULIDs made by the caller, so that a command may be repeated safely."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+ID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}\Z")
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
+
+_lock = threading.Lock()
+_last = (0, 0)
+
+
+def new_id(now_ms: int | None = None) -> str:
+    """A new lowercase ULID: 48 bits of time in ms, 80 random bits, increasing within this process."""
+    global _last
+    stamp = int(time.time() * 1000) if now_ms is None else now_ms
+    with _lock:
+        tail = int.from_bytes(os.urandom(10), "big") >> 1
+        if stamp <= _last[0]:
+            stamp, tail = _last[0], _last[1] + 1
+        _last = (stamp, tail)
+    value = (stamp << 80) | tail
+    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))

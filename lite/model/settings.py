@@ -1,0 +1,76 @@
+"""The configuration after it was read and checked; the file format lives in `lite.config`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from providers.base import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A configured worker-for-hire."""
+
+    name: str
+    provider: str
+    roles: tuple[str, ...] = ()
+    slots: int | None = None  # most running at once in the fleet
+    mode: Mode | None = None  # None: the provider's default
+    model: str = ""
+    identity: str = ""  # a directory of prompt parts
+    env: Mapping[str, str] = field(default_factory=dict)
+    timeout_ms: int | None = None
+    idle_timeout_ms: int | None = None
+    retries: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)  # handed to the provider as they are
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerRule:
+    """`match` is an fnmatch pattern over the trigger's text."""
+
+    match: str
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    triggers: tuple[TriggerRule, ...] = ()
+    default: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Back-off before own-failure retry n (1-based): base * factor ** (n-1), at most cap, with jitter."""
+
+    base_ms: int = 1_000
+    factor: float = 2.0
+    cap_ms: int = 300_000
+    jitter: float = 0.2  # +- this share
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything configurable, defaults included. `origins` tells where each dotted key's value came from."""
+
+    agents: Mapping[str, Agent] = field(default_factory=dict)
+    routing: Routing = Routing()
+    slots: int = 4
+    backend: str = "sqlite"
+    synchronous: str = "full"  # SQLite: full or normal
+    executor: str = "local"
+    retry: RetryPolicy = RetryPolicy()
+    lease_ms: int = 15_000
+    heartbeat_ms: int = 5_000
+    stop_grace_ms: int = 3_000
+    recording_cap: int = 256 << 20
+    record: bool = True
+    env_allow: tuple[str, ...] = ()  # beyond the built-in allow-list
+    cols: int = 120
+    rows: int = 40
+    labels: Mapping[str, str] = field(default_factory=dict)
+    detach_key: str = "ctrl-]"
+    path: str = ""  # the file, "" when there is none
+    origins: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,220 @@
+"""The ports, at the height of the domain: what the engine needs of a store, of a place to run, of a terminal, of time.
+
+Implementations live in `lite.backends` and `lite.executors`; each runs the contract suite of its port in
+`tests/contracts/`. No implementation reads a clock: wall time comes in as integer milliseconds. A verb either does
+all it says and appends its events in the same atomic step, or raises and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from lite.model.event import Event
+from lite.model.run import Run, RunQuery, Submission, Submitted
+from lite.model.session import ExecutorCapabilities, Inspection, SessionRequest
+from lite.model.task import (
+    Assignment,
+    Claim,
+    ClaimRequest,
+    Lease,
+    Outcome,
+    Progress,
+    Renewal,
+    Task,
+    TaskQuery,
+)
+from lite.model.worker import Worker
+from lite.terminal.packets import Packet
+
+
+class TaskQueue(Protocol):
+    """The durable tasks. Verbs that take a `Lease` raise `LeaseLost` unless its token is the task's current one."""
+
+    async def submit(self, submission: Submission, *, now: int) -> Submitted:
+        """Store the run and its tasks, all or nothing; by `key` the same submission gives the same rows.
+
+        A task whose key exists already stands for the new one, also as a need of its companions. A need that has ended
+        already counts at once. Raises `NotFound` for a need that is neither in the submission nor stored.
+        """
+        ...
+
+    async def assign(self, task: str, assignment: Assignment, *, now: int) -> Task:
+        """Place, route or park a queued task. Raises `IllegalState` when it is not queued, `NotFound`."""
+        ...
+
+    async def claim(self, request: ClaimRequest, *, now: int) -> Sequence[Claim]:
+        """Take up to `request.limit` eligible tasks: all needs met, first unfinished of its lane with none of the lane
+        running, no overlap of `touches` with a running task (nor one taken by this call), `run_at` reached, agent
+        served and below its cap, placed here if it has to be placed; by priority (higher first), then submission. A
+        cordoned or unknown worker gets nothing."""
+        ...
+
+    async def renew(self, leases: Sequence[Lease], *, now: int, ttl_ms: int) -> Sequence[Renewal]:
+        """Extend leases to `now + ttl_ms`; never raises for a lost one but marks it."""
+        ...
+
+    async def record(self, lease: Lease, progress: Progress, *, now: int) -> Task:
+        """Write down what the running attempt has come to."""
+        ...
+
+    async def finish(self, lease: Lease, outcome: Outcome, *, now: int, delay_ms: int = 0) -> Task:
+        """Record the attempt's one outcome and all that follows from it (`rules.retry.settle`): retry or end, unblock,
+        skip or fail dependents, finish the run. Raises `LeaseLost`, also when it was finished already; raises
+        `OutputTooLarge`, changing nothing."""
+        ...
+
+    async def retry(self, task: str, *, now: int) -> Task:
+        """Reopen a failed, cancelled or skipped task by hand; what it made skip or fail returns to queued too, unless
+        another need still forbids it. Counters start anew. Raises `IllegalState` for a task that a need forbids or
+        that is in another state."""
+        ...
+
+    async def cancel(self, task: str, *, now: int, reason: str = "user") -> Task:
+        """A queued task ends at once; a running one is asked to (see `Renewal.cancel`); an ended one stays as it is."""
+        ...
+
+    async def rescue(self, lease: Lease, worker: str, *, now: int, ttl_ms: int) -> Claim:
+        """Take over exactly this lease (the caller judged its holder dead): same attempt, new token. Raises
+        `LeaseLost` when it changed hands or ended meanwhile."""
+        ...
+
+    async def get(self, task: str) -> Task:
+        """Raises `NotFound`."""
+        ...
+
+    async def tasks(self, query: TaskQuery) -> Sequence[Task]: ...
+
+    async def runs(self, query: RunQuery) -> Sequence[Run]: ...
+
+
+class EventLog(Protocol):
+    """The bus: `wait` and other wake-ups are hints, `events(after)` is the truth."""
+
+    async def append(self, event: Event) -> Event:
+        """Append an event that belongs to no task's transition; returns it with its cursor."""
+        ...
+
+    async def events(self, after: int = 0, *, limit: int = 1000, run: str = "", task: str = "") -> Sequence[Event]:
+        """Events with a cursor greater than `after`, oldest first."""
+        ...
+
+    async def wait(self, after: int, *, timeout_ms: int | None = None) -> int:
+        """Return the newest cursor as soon as it is greater than `after`, or after the time-out as it then is."""
+        ...
+
+
+class WorkerRegistry(Protocol):
+    """Who can run work."""
+
+    async def register(self, worker: Worker, *, now: int) -> Worker:
+        """Store (or refresh) the worker; sets both times. A new one appends `worker.joined`."""
+        ...
+
+    async def heartbeat(self, worker: str, *, now: int) -> Worker:
+        """Raises `NotFound` when it was deregistered."""
+        ...
+
+    async def deregister(self, worker: str, *, now: int, reason: str = "") -> None:
+        """Forget the worker and clear assignments of queued tasks to it; its leases stay until rescued. Appends
+        `worker.left`; unknown: no-op."""
+        ...
+
+    async def workers(self) -> Sequence[Worker]: ...
+
+    async def cordon(self, worker: str, on: bool, *, now: int) -> Worker:
+        """Let it claim nothing more (or again). Appends `worker.cordoned`."""
+        ...
+
+
+class Backend(TaskQueue, EventLog, WorkerRegistry, Protocol):
+    """Where truth is kept."""
+
+    async def open(self) -> None:
+        """Raises `BackendUnusable` when the store is corrupt or newer than this program; then it is untouched."""
+        ...
+
+    async def close(self) -> None: ...
+
+    def describe(self) -> str:
+        """One line for a person: what is durable, where, how."""
+        ...
+
+
+class TerminalStream(Protocol):
+    """A client's view of one session: the same packets over a holder's socket and over the API's WebSocket."""
+
+    async def read(self) -> Packet | None:
+        """The next packet, None when the session or the connection has ended."""
+        ...
+
+    async def write(self, packet: Packet) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+RecordHandle = Callable[[str], Awaitable[None]]
+
+
+class Executor(Protocol):
+    """Where an attempt runs. A handle is an opaque, versioned string which outlives this process."""
+
+    name: str
+
+    def capabilities(self) -> ExecutorCapabilities: ...
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None:
+        """Let go of what this process holds; sessions that can outlive it go on."""
+        ...
+
+    async def start(self, request: SessionRequest, record: RecordHandle) -> str:
+        """Prepare the session, `await record(handle)`, and only then let the program go. When `record` raises, nothing
+        has run and nothing is left. Raises `ExecutorError` when the infrastructure cannot; a program that cannot be
+        started (not found, not executable, no such cwd) is an outcome of `wait` instead."""
+        ...
+
+    async def recover(self, handle: str, token: int) -> None:
+        """Re-attach to a session started earlier, perhaps by another process, fencing off holders of smaller tokens.
+        Raises `HandleGone`; never starts anything. A session that has ended while nobody looked is recovered too:
+        `wait` then returns its outcome."""
+        ...
+
+    async def wait(self, handle: str) -> Outcome:
+        """The outcome, once the program and all it started have ended."""
+        ...
+
+    async def inspect(self, handle: str) -> Inspection: ...
+
+    async def signal(self, handle: str, signum: int) -> None:
+        """Send a signal to the program's foreground process group."""
+        ...
+
+    async def stop(self, handle: str, *, grace_ms: int) -> None:
+        """End the whole process tree: interrupt, terminate, kill, within about `grace_ms`; `wait` tells the rest.
+        Returns once asked; ended already: no-op."""
+        ...
+
+    async def destroy(self, handle: str) -> None:
+        """Remove what is left of an ended session but its recording; idempotent."""
+        ...
+
+    async def attach(self, handle: str, *, control: bool, offset: int | None = None) -> TerminalStream:
+        """Watch (or control) the session from logical `offset` on; None: from the last safe mark. Raises
+        `SessionRefused` where the executor has no terminals, `HandleGone`."""
+        ...
+
+
+class Clock(Protocol):
+    """Time as an input."""
+
+    def now(self) -> int:
+        """Wall time, ms since the epoch."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds, never going back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
