@@ -1,1 +1,1 @@
-"""asyncio, tamed: services with a beginning and an end, the only place that creates asyncio tasks, test probes. A leaf."""
+"""asyncio, tamed: services with a beginning and an end, the only job factory, test probes. A leaf."""

@@ -148,7 +148,7 @@ class Task:
     exit_code: int | None = None
     signal: int | None = None
     output: str | None = None
-    usage: Usage = Usage()
+    usage: Usage = Usage()  # noqa: RUF009 - frozen
     created_at: int = 0
     started_at: int | None = None  # of the last attempt
     ended_at: int | None = None
