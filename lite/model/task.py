@@ -174,6 +174,7 @@ class TaskQuery:
     agent: str = ""
     worker: str = ""
     lease_before: int | None = None  # running, with a lease that expired before this time (ms)
+    unplaced: bool = False  # queued, `spec.placed`, not yet assigned
     dead: bool = False  # failed with reason `poison`
     after_seq: int = 0
     newest: bool = False  # with `limit`: the newest ones (still in order of submission)

@@ -1,0 +1,69 @@
+"""Which configured agents could run here: their programs found, with versions, or what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lite.engine.context import Context
+from lite.model.settings import Agent
+from providers.base import Provider
+from providers.errors import ProviderError
+
+_VERSION_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentInfo:
+    """`path` is the program found, `problem` what keeps the agent from running ("" when nothing does)."""
+
+    agent: Agent
+    path: str = ""
+    version: str = ""
+    problem: str = ""
+
+
+async def look_at_agents(context: Context) -> Sequence[AgentInfo]:
+    """Each program is asked for its version once, side by side."""
+    return await asyncio.gather(*(_look(context, agent) for agent in context.settings.agents.values()))
+
+
+async def _look(context: Context, agent: Agent) -> AgentInfo:
+    try:
+        provider = context.providers.get(agent.provider)
+    except ProviderError as error:
+        return AgentInfo(agent, problem=error.message)
+    wanted = provider.capabilities().executable
+    if not wanted:
+        return AgentInfo(agent)
+    path = await asyncio.to_thread(shutil.which, wanted, path=agent.env.get("PATH") or os.environ.get("PATH"))
+    if path is None:
+        return AgentInfo(agent, problem=f"{wanted} is not on PATH")
+    return AgentInfo(agent, path=path, version=await _version(provider, path))
+
+
+async def _version(provider: Provider, path: str) -> str:
+    arguments = provider.capabilities().version_args
+    if not arguments:
+        return ""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            path,
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+    except OSError:
+        return ""
+    try:
+        async with asyncio.timeout(_VERSION_SECONDS):
+            stdout, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return ""
+    return provider.version(stdout.decode("utf-8", "replace"))

@@ -1,0 +1,55 @@
+"""What every part of the engine is given: ports, settings, names. No part reaches for anything else."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lite.home import Home
+from lite.model.order import Plan
+from lite.model.settings import Agent, Settings
+from lite.ports import Backend, Clock, Executor
+from providers.base import Capabilities, Provider
+
+LoadPlan = Callable[[str, str, str], Plan]  # text, source, cwd
+LoadSettings = Callable[[], Settings]
+
+
+class Providers(Protocol):
+    """Where adapters come from."""
+
+    def get(self, name: str) -> Provider:
+        """Raises `providers.errors.UnknownProvider` or `BrokenProvider`."""
+        ...
+
+    def capabilities(self) -> Mapping[str, Capabilities]:
+        """Of every provider that could be loaded."""
+        ...
+
+
+@dataclass
+class Context:
+    """Shared by the engine's parts. `settings` is replaced as a whole when the configuration is reloaded."""
+
+    backend: Backend
+    executors: Mapping[str, Executor]
+    providers: Providers
+    clock: Clock
+    settings: Settings
+    home: Home
+    worker: str
+    node: str
+    load_plan: LoadPlan
+    load_settings: LoadSettings
+    random: random.Random = field(default_factory=random.Random)
+
+    def agent(self, name: str, provider: str) -> Agent:
+        """The configured agent, or a bare one of that provider (built-in agents need no configuration)."""
+        return self.settings.agents.get(name) or Agent(name=name, provider=provider)
+
+    def split_handle(self, handle: str) -> tuple[Executor | None, str]:
+        """The executor that made a recorded handle, and its own part of it."""
+        name, _, rest = handle.partition(":")
+        return self.executors.get(name), rest

@@ -1,0 +1,101 @@
+"""Claims work when there is some and a slot is free, and runs it. Woken by the event log, by a freed slot, by time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+
+from lite.aio.probe import hit
+from lite.aio.service import Service
+from lite.aio.tasks import Jobs
+from lite.engine.context import Context
+from lite.engine.judgement import Interruption
+from lite.engine.runner import Runner
+from lite.engine.sessions import Sessions
+from lite.model.task import Claim, ClaimRequest, OutcomeKind
+
+
+class Dispatcher:
+    """The claim loop of one worker."""
+
+    def __init__(self, context: Context, sessions: Sessions) -> None:
+        self._context = context
+        self._sessions = sessions
+        self._runners = Jobs("runners")
+        self._wake = asyncio.Event()
+        self.paused = False
+        self.claimed = 0  # since the start, for the metrics
+        self.service = Service("dispatch", self._loop)
+
+    def __repr__(self) -> str:
+        return f"<Dispatcher {len(self._sessions)}/{self._context.settings.slots}{' paused' if self.paused else ''}>"
+
+    def wake(self) -> None:
+        """Something other than an event may have made work eligible (a slot, the settings)."""
+        self._wake.set()
+
+    def run(self, claim: Claim, *, adopted: bool = False) -> Runner:
+        """Run a lease that was claimed or rescued."""
+        runner = Runner(self._context, self._sessions, claim, adopted=adopted)
+        self._sessions.add(runner)
+        self._runners.spawn(self._run(runner), runner.session)
+        return runner
+
+    def served(self) -> Mapping[str, int | None]:
+        """The agents this worker serves with their caps in the fleet."""
+        return {name: agent.slots for name, agent in self._context.settings.agents.items()}
+
+    async def drain(self, interruption: Interruption | None) -> None:
+        """Claim nothing more; interrupt what runs, or (None) let go of it without touching it."""
+        self.paused = True
+        await self.service.stop()
+        if interruption is None:
+            await self._runners.cancel()
+            return
+        for runner in self._sessions.all():
+            runner.interrupt(interruption)
+        await self._runners.join()
+
+    async def _run(self, runner: Runner) -> None:
+        try:
+            await runner.run()
+        finally:
+            self._sessions.remove(runner)
+            self.wake()
+
+    async def _loop(self) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            follower = Jobs("dispatch")
+            stack.push_async_callback(follower.cancel)
+            follower.spawn(self._follow_events(), "follow events")
+            while True:
+                self._wake.clear()
+                due = await self._claim()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(due):
+                        await self._wake.wait()
+
+    async def _claim(self) -> float | None:
+        """Take what fits; the seconds until the next delayed task is due, None when nothing is delayed."""
+        context = self._context
+        free = context.settings.slots - len(self._sessions)
+        if self.paused or free <= 0:
+            return None
+        now = context.clock.now()
+        request = ClaimRequest(context.worker, free, self.served(), context.settings.lease_ms)
+        for claim in await context.backend.claim(request, now=now):
+            hit("dispatcher.claimed", task=claim.task.id)
+            self.claimed += 1
+            self.run(claim)
+        due = await context.backend.next_due(now)
+        return None if due is None else max(due - context.clock.now(), 0) / 1000 + 0.001
+
+    async def _follow_events(self) -> None:
+        cursor = 0
+        while True:
+            cursor = await self._context.backend.wait(cursor)
+            self._wake.set()
+
+
+SHUTDOWN = Interruption(OutcomeKind.RESCHEDULED, "shutdown", "the supervisor was told to stop")

@@ -1,0 +1,162 @@
+"""From a claimed task to the request its executor needs: prompt, environment, needs' outputs, launch."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lite.engine.context import Context
+from lite.engine.environment import build_environment, need_variable
+from lite.errors import InvalidTask
+from lite.model.session import SessionRequest, session_id
+from lite.model.task import Lease, Task, TaskQuery
+from lite.restart import self_command
+from lite.rules.prompt import render_prompt
+from providers.base import Launch, Parser, Provider, Request
+from providers.errors import ProviderError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything decided before the program starts."""
+
+    session: SessionRequest
+    provider: Provider
+    asked: Request
+    structured: bool  # its output is parsed into events
+    inline: bool
+    executor: str
+
+
+async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
+    """Raises `InvalidTask` when the provider refuses the request or a needed output is missing."""
+    spec = task.spec
+    agent = context.agent(spec.agent, spec.provider)
+    directory = context.home.session(session_id(task.id, lease.attempt))
+    outputs = await _needed_outputs(context, task) if spec.needs else {}
+    prompt = render_prompt(spec.prompt, outputs) if outputs or "{{" in spec.prompt else spec.prompt
+    asked = _ask(context, task, lease, prompt)
+    try:
+        provider = context.providers.get(spec.provider)
+        provider.validate(asked)
+        launch = provider.launch(asked)
+    except ProviderError as error:
+        raise InvalidTask(error.message, hint=error.hint, place=error.field) from error
+    if launch.inline is not None:
+        request = SessionRequest(
+            task=task.id,
+            attempt=lease.attempt,
+            token=lease.token,
+            launch=launch,
+            cwd=spec.cwd,
+            env={},
+            directory=str(directory),
+            timeout_ms=spec.timeout_ms,
+        )
+        return Prepared(request, provider, asked, structured=False, inline=True, executor="inline")
+    needs = _write_needs(directory, outputs)
+    env = build_environment(
+        os.environ,
+        context.settings.env_allow,
+        launch.env,
+        agent.env,
+        spec.env,
+        _own_variables(context, task, lease, directory),
+        needs,
+        unset=launch.unset,
+    )
+    request = SessionRequest(
+        task=task.id,
+        attempt=lease.attempt,
+        token=lease.token,
+        launch=launch,
+        cwd=spec.cwd or str(Path.cwd()),
+        env=env,
+        directory=str(directory),
+        cols=context.settings.cols,
+        rows=context.settings.rows,
+        cap_bytes=context.settings.recording_cap,
+        record=context.settings.record,
+    )
+    return Prepared(
+        request,
+        provider,
+        asked,
+        structured=_is_structured(launch, provider),
+        inline=False,
+        executor=context.settings.executor,
+    )
+
+
+def parser_for(context: Context, task: Task, lease: Lease) -> Parser | None:
+    """The parser of a session that was started earlier; None when its output is not structured, or its provider is
+    not to be had any more (then the exit code alone decides)."""
+    asked = _ask(context, task, lease, task.spec.prompt)
+    try:
+        provider = context.providers.get(task.spec.provider)
+        return provider.parser(asked) if _is_structured(provider.launch(asked), provider) else None
+    except ProviderError as error:
+        log.warning("%s: %s", task.id, error)
+        return None
+
+
+def _is_structured(launch: Launch, provider: Provider) -> bool:
+    return launch.stdio == "pipes" and provider.capabilities().events
+
+
+def _ask(context: Context, task: Task, lease: Lease, prompt: str) -> Request:
+    agent = context.agent(task.spec.agent, task.spec.provider)
+    return Request(
+        task=task.id,
+        attempt=lease.attempt,
+        mode=task.spec.mode,
+        prompt=prompt,
+        argv=task.spec.command,
+        http=task.spec.http,
+        cwd=task.spec.cwd,
+        model=agent.model,
+        resume=task.provider_session,
+        options=agent.options,
+        python=tuple(self_command()),
+    )
+
+
+def output_path(directory: str | os.PathLike[str]) -> Path:
+    """Where `$QD_OUTPUT` points."""
+    return Path(directory) / "output"
+
+
+async def _needed_outputs(context: Context, task: Task) -> dict[str, str | None]:
+    needed = await context.backend.tasks(TaskQuery(ids=task.spec.needs))
+    return {one.spec.name: one.output for one in needed}
+
+
+def _write_needs(directory: Path, outputs: Mapping[str, str | None]) -> dict[str, str]:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    variables: dict[str, str] = {}
+    if outputs:
+        folder = directory / "needs"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for name, output in outputs.items():
+            path = folder / name
+            path.write_text(output or "", encoding="utf-8", errors="surrogateescape")
+            variables[need_variable(name)] = str(path)
+    return variables
+
+
+def _own_variables(context: Context, task: Task, lease: Lease, directory: Path) -> dict[str, str]:
+    return {
+        "QD_HOME": str(context.home.root),
+        "QD_TASK": task.id,
+        "QD_ATTEMPT": str(lease.attempt),
+        "QD_SESSION": session_id(task.id, lease.attempt),
+        "QD_IDEMPOTENCY_KEY": task.spec.key or task.id,
+        "QD_OUTPUT": str(output_path(directory)),
+    }
+
+

@@ -1,0 +1,316 @@
+"""Runs one lease: launch (or re-adopt), observe, stop when it must, record the one outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from lite.aio.probe import hit
+from lite.aio.tasks import Jobs
+from lite.engine.context import Context
+from lite.engine.judgement import Interruption, judge
+from lite.engine.preparation import output_path, parser_for, prepare
+from lite.engine.sessions import Sessions
+from lite.engine.transcript import Transcript
+from lite.errors import BackendError, ExecutorError, HandleGone, LeaseLost, OutputTooLarge, QuarterdeckError
+from lite.model.session import Activity, Status, session_id
+from lite.model.task import MAX_OUTPUT, Claim, Lease, Outcome, OutcomeKind, Progress, Reason, Renewal, Task, Waiting
+from lite.ports import Executor
+from lite.rules.retry import backoff
+from providers.base import AgentEvent, EventKind, Parser, Verdict
+
+log = logging.getLogger(__name__)
+
+_WRITE_RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
+
+
+class Runner:
+    """One attempt, from the lease to its recorded outcome. `run` never raises for what an attempt may do."""
+
+    def __init__(self, context: Context, sessions: Sessions, claim: Claim, *, adopted: bool = False) -> None:
+        self.task: Task = claim.task
+        self.lease: Lease = claim.lease
+        self.status = Status(Activity.STARTING, "engine", "claim", context.clock.now())
+        self.handle = ""
+        self.executor: Executor | None = None
+        self._context = context
+        self._sessions = sessions
+        self._adopted = adopted
+        self._interruption: Interruption | None = None
+        self._lost = False
+        self._running = False
+        self._transcript: Transcript | None = None
+        self._waiting: Waiting | None = claim.task.waiting
+        self._jobs = Jobs(f"attempt {self.session}")
+        self._writes = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Runner {self.session} {self.status.activity.value} {self._interruption or ''}>"
+
+    @property
+    def session(self) -> str:
+        return session_id(self.lease.task, self.lease.attempt)
+
+    async def run(self) -> None:
+        """Everything; returns when the outcome is recorded, the lease is lost or (by cancellation) we let go."""
+        try:
+            if self.task.cancel:
+                self.cancelled(self.task.cancel)
+            outcome = await (self._resume() if self._adopted else self._launch())
+            hit("runner.ended", task=self.task.id)
+            await self._finish(outcome)
+        except LeaseLost:
+            await self._give_up()
+        finally:
+            await self._jobs.cancel()
+            if self._transcript is not None:
+                self._transcript.close()
+
+    def interrupt(self, interruption: Interruption) -> None:
+        """End the attempt for our own reasons; the first one counts."""
+        if self._interruption is not None:
+            return
+        self._interruption = interruption
+        if self._running:
+            self._jobs.spawn(self._stop(), "stop")
+
+    def renewed(self, renewal: Renewal) -> None:
+        """Take the answer of the common renewal."""
+        if renewal.lost:
+            self._lost = True
+            self.interrupt(Interruption(OutcomeKind.RESCHEDULED, Reason.LOST))
+            return
+        if renewal.lease.token == self.lease.token:
+            self.lease = renewal.lease
+        if renewal.cancel:
+            self.cancelled(renewal.cancel)
+
+    def cancelled(self, reason: str) -> None:
+        """Somebody asked for the task's end."""
+        self.interrupt(Interruption(OutcomeKind.CANCELLED, reason))
+
+    async def answered(self) -> None:
+        """A person has answered what the session waited for."""
+        await self._record_waiting(None)
+
+    # launching
+
+    async def _launch(self) -> Outcome:
+        hit("runner.claimed", task=self.task.id)
+        try:
+            prepared = await prepare(self._context, self.task, self.lease)
+        except (BackendError, LeaseLost):
+            raise
+        except OSError as error:
+            return Outcome(OutcomeKind.UNEXECUTABLE, Reason.INFRASTRUCTURE, f"{error.filename}: {error.strerror}")
+        except QuarterdeckError as error:
+            return Outcome(OutcomeKind.FAILED, Reason.LAUNCH, str(error))
+        hit("runner.prepared", task=self.task.id)
+        self.executor = self._context.executors[prepared.executor]
+        if self._interruption is not None:
+            return judge(Outcome(OutcomeKind.RESCHEDULED), None, self._interruption, None)
+        try:
+            self.handle = await self.executor.start(prepared.session, self._record_handle)
+        except LeaseLost:
+            raise
+        except ExecutorError as error:
+            return Outcome(OutcomeKind.UNEXECUTABLE, Reason.INFRASTRUCTURE, str(error))
+        hit("runner.started", task=self.task.id)
+        self._running = True
+        if prepared.inline:
+            return judge(await self.executor.wait(self.handle), None, self._interruption, None)
+        parser = prepared.provider.parser(prepared.asked) if prepared.structured else None
+        return await self._observe(prepared.session.directory, parser, self._context.clock.now())
+
+    async def _record_handle(self, handle: str) -> None:
+        """Called by the executor before the program is let go."""
+        assert self.executor is not None
+        hit("runner.handle", task=self.task.id)
+        recorded = f"{self.executor.name}:{handle}"
+        self.task = await self._context.backend.record(
+            self.lease, Progress(handle=recorded, started=True), now=self._context.clock.now()
+        )
+        hit("runner.recorded", task=self.task.id)
+
+    async def _resume(self) -> Outcome:
+        """Re-attach to what a dead supervisor started; start nothing."""
+        executor, handle = self._context.split_handle(self.task.handle)
+        if executor is None:
+            return Outcome(OutcomeKind.UNEXECUTABLE, Reason.LOST, "its supervisor ended before it was started")
+        self.executor, self.handle = executor, handle
+        try:
+            await executor.recover(handle, self.lease.token)
+        except HandleGone as gone:
+            return Outcome(OutcomeKind.UNEXECUTABLE, Reason.LOST, gone.message)
+        hit("runner.adopted", task=self.task.id)
+        self._running = True
+        directory = str(self._context.home.session(self.session))
+        parser = parser_for(self._context, self.task, self.lease)
+        return await self._observe(directory, parser, self.task.started_at or self._context.clock.now())
+
+    # observing
+
+    async def _observe(self, directory: str, parser: Parser | None, started_at: int) -> Outcome:
+        executor, handle = self.executor, self.handle
+        assert executor is not None
+        executor.watch_status(handle, self._on_status)
+        self._publish(Status(Activity.UNKNOWN, "engine", "launch", self._context.clock.now()))
+        if parser is not None:
+            self._transcript = Transcript(directory, parser, self._on_event)
+            self._jobs.spawn(self._follow(executor, handle, self._transcript), "transcript")
+        self._watch_time(started_at)
+        if self._interruption is not None:
+            self._jobs.spawn(self._stop(), "stop")
+        ended = await executor.wait(handle)
+        await self._jobs.cancel()
+        verdict: Verdict | None = None
+        if self._transcript is not None:
+            verdict = await asyncio.to_thread(self._transcript.end, ended)
+        self._publish(Status(Activity.STOPPED, "holder", "exit", self._context.clock.now()))
+        return judge(ended, verdict, self._interruption, _read_output(directory))
+
+    async def _follow(self, executor: Executor, handle: str, transcript: Transcript) -> None:
+        try:
+            await transcript.follow(await executor.attach(handle, control=False, offset=0))
+        except ExecutorError as error:
+            log.info("%s: %s; its recording is read at the end", self.session, error)
+
+    def _watch_time(self, started_at: int) -> None:
+        spec = self.task.spec
+        if spec.timeout_ms is not None:
+            self._jobs.spawn(self._time_out(started_at + spec.timeout_ms, spec.timeout_ms), "timeout")
+        if spec.idle_timeout_ms is not None:
+            self._jobs.spawn(self._idle_out(spec.idle_timeout_ms), "idle timeout")
+
+    async def _time_out(self, deadline: int, limit: int) -> None:
+        while (left := deadline - self._context.clock.now()) > 0:
+            await self._context.clock.sleep(left / 1000)
+        detail = f"ran longer than {limit / 1000:g} s"
+        self.interrupt(Interruption(OutcomeKind.FAILED, Reason.TIMEOUT, detail))
+
+    async def _idle_out(self, limit: int) -> None:
+        """Fires after `limit` ms without output or change of status; the time spent waiting for a person is free."""
+        clock = self._context.clock
+        assert self.executor is not None
+        quiet_since = clock.now()
+        while True:
+            await clock.sleep(max(limit - (clock.now() - quiet_since), 1) / 1000)
+            if self.status.activity is Activity.WAITING:
+                quiet_since = clock.now()
+                continue
+            try:
+                seen = await self.executor.inspect(self.handle)
+            except ExecutorError:
+                return
+            quiet_since = max(quiet_since, seen.last_output_at or 0, self.status.since)
+            if clock.now() - quiet_since >= limit:
+                detail = f"no output for {limit / 1000:g} s"
+                self.interrupt(Interruption(OutcomeKind.FAILED, Reason.IDLE_TIMEOUT, detail))
+                return
+
+    def _on_status(self, status: Status) -> None:
+        self._publish(status)
+        if status.activity is Activity.WAITING:
+            self._jobs.spawn(self._record_waiting(_waiting(self.session, "question", status.text)), "waiting")
+        elif self._waiting is not None:
+            self._jobs.spawn(self._record_waiting(None), "answered")
+
+    def _on_event(self, event: AgentEvent) -> None:
+        now = self._context.clock.now()
+        if event.kind is EventKind.NEEDS_USER:
+            self._on_status(Status(Activity.WAITING, "events", event.kind.value, now, event.text))
+            return
+        if event.kind is EventKind.INIT and (known := str(event.data.get("session", ""))):
+            self._jobs.spawn(self._write(Progress(provider_session=known)), "provider session")
+        if self.status.activity is not Activity.WORKING:
+            self._on_status(Status(Activity.WORKING, "events", event.kind.value, now))
+
+    def _publish(self, status: Status) -> None:
+        self.status = status
+        self._sessions.publish(self.task.id, status)
+
+    async def _record_waiting(self, waiting: Waiting | None) -> None:
+        async with self._writes:
+            if waiting == self._waiting:
+                return
+            self._waiting = waiting
+            await self._write(Progress(waiting=waiting, answered=waiting is None))
+
+    async def _write(self, progress: Progress) -> None:
+        try:
+            self.task = await self._context.backend.record(self.lease, progress, now=self._context.clock.now())
+        except LeaseLost:
+            self._lost = True
+            self.interrupt(Interruption(OutcomeKind.RESCHEDULED, Reason.LOST))
+        except BackendError as error:
+            log.warning("%s: not recorded: %s", self.session, error)
+
+    # ending
+
+    async def _stop(self) -> None:
+        assert self.executor is not None
+        hit("runner.stopping", task=self.task.id)
+        try:
+            await self.executor.stop(self.handle, grace_ms=self._context.settings.stop_grace_ms)
+        except ExecutorError as error:
+            log.info("%s: %s", self.session, error)
+
+    async def _finish(self, outcome: Outcome) -> None:
+        """Record the outcome, for as long as it takes: the program has ended, its end must not be lost."""
+        if self._lost:
+            raise LeaseLost(f"{self.session}: another worker has taken over")
+        count = self.task.failures + 1 if outcome.kind is OutcomeKind.FAILED else self.task.faults + 1
+        delay = 0
+        if outcome.kind in (OutcomeKind.FAILED, OutcomeKind.UNEXECUTABLE):
+            delay = backoff(count, self._context.settings.retry, self._context.random.uniform(-1, 1))
+        tries = 0
+        while True:
+            try:
+                self.task = await self._context.backend.finish(
+                    self.lease, outcome, now=self._context.clock.now(), delay_ms=delay
+                )
+                break
+            except OutputTooLarge as error:
+                outcome = replace(outcome, kind=OutcomeKind.FAILED, reason=Reason.OUTPUT, detail=str(error), output=None)
+            except LeaseLost:
+                raise
+            except BackendError as error:
+                log.warning("%s: outcome not recorded yet: %s", self.session, error)
+                await self._context.clock.sleep(_WRITE_RETRY_SECONDS[min(tries, len(_WRITE_RETRY_SECONDS) - 1)])
+                tries += 1
+        hit("runner.finished", task=self.task.id)
+        await self._destroy()
+
+    async def _give_up(self) -> None:
+        """The lease is lost: whatever still runs here must not go on, and nothing more may be written."""
+        log.warning("%s: lease lost, stopping", self.session)
+        if self.executor is not None and self.handle:
+            await self._stop()
+
+    async def _destroy(self) -> None:
+        if self.executor is not None and self.handle:
+            try:
+                await self.executor.destroy(self.handle)
+            except ExecutorError as error:
+                log.info("%s: %s", self.session, error)
+
+
+def _waiting(session: str, kind: str, text: str) -> Waiting:
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    assert kind in ("question", "approval", "input")
+    return Waiting(id=f"{session}-{digest[:8]}", kind="question", text=text, hash=digest)
+
+
+def _read_output(directory: str) -> bytes | None:
+    """What was written to `$QD_OUTPUT`, one byte over the limit at most; None when nothing was."""
+    path: Path = output_path(directory)
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return file.read(MAX_OUTPUT + 1)
+    except OSError:
+        return None
