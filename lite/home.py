@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from pathlib import Path
@@ -67,6 +66,8 @@ class Home:
         direct = self.root / name
         if len(os.fsencode(direct)) <= _SOCKET_PATH_MAX:
             return direct
+        import hashlib  # a third of this module's import time
+
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
         return runtime_directory() / digest / name
 

@@ -1,0 +1,45 @@
+"""Which commands there are and which module each lives in; what a family module has to offer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable
+
+    from lite.cli.context import Context
+
+# command -> (module in lite.cli, one line)
+FAMILIES = {
+    "up": ("supervisor", "start the supervisor of this home"),
+    "down": ("supervisor", "stop the supervisor"),
+    "homes": ("supervisor", "list the homes of this user"),
+    "submit": ("submit", "hand in one task"),
+    "run": ("run", "hand in a plan"),
+    "ls": ("fleet", "list tasks"),
+    "runs": ("fleet", "list runs"),
+    "show": ("show", "everything about one task"),
+    "explain": ("show", "why a task is in its state"),
+    "wait": ("wait", "wait until tasks have ended"),
+    "logs": ("logs", "print the output of a task"),
+    "attach": ("attach", "take over a task's terminal"),
+    "send": ("send", "type a line into a task's terminal"),
+    "cancel": ("change", "cancel tasks"),
+    "retry": ("change", "run ended tasks again"),
+    "export": ("export", "write a recording as an asciicast"),
+    "workers": ("workers", "list workers, cordon them"),
+    "agents": ("workers", "list agents and the programs they need"),
+    "events": ("events", "print what happened"),
+    "config": ("config", "show, validate or reload the configuration"),
+    "doctor": ("doctor", "find what is wrong and how to fix it"),
+    "version": ("supervisor", "print the version"),
+}
+
+
+class Command(NamedTuple):
+    """One command as its family module offers it, in a dict `COMMANDS` by name."""
+
+    configure: Callable[[ArgumentParser], None]
+    run: Callable[[Context, Namespace], int]
+    examples: str  # shown below the help, one a line: command, two spaces, what it does

@@ -1,0 +1,79 @@
+"""Tables for people: aligned, cut to the terminal's width, one harmless line a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lite.cli.style import paint
+from lite.terminal.sanitize import safe
+
+_GAP = "  "
+
+
+class Cell(NamedTuple):
+    text: str
+    colour: str = ""
+
+
+def render(head: Sequence[str], rows: Sequence[Sequence[Cell | str]], *, width: int | None, colour: bool) -> list[str]:
+    """The lines of the table. `width` None (not a terminal): nothing is cut. Columns that are empty throughout go,
+    but for the first two; when it is too wide the widest columns are shortened first."""
+    cells = [[_clean(cell) for cell in row] for row in rows]
+    kept = [at for at in range(len(head)) if at < 2 or any(row[at].text for row in cells)]
+    head = [head[at] for at in kept]
+    cells = [[row[at] for at in kept] for row in cells]
+    widths = [max([len(title), *(columns(row[at].text) for row in cells)]) for at, title in enumerate(head)]
+    if width is not None:
+        _shrink(widths, [len(title) for title in head], width - len(_GAP) * (len(head) - 1))
+    lines = [_line([Cell(title, "dim") for title in head], widths, colour)]
+    return lines + [_line(row, widths, colour) for row in cells]
+
+
+def columns(text: str) -> int:
+    """How many terminal columns `text` takes."""
+    if text.isascii():
+        return len(text)
+    import unicodedata
+
+    total = 0
+    for char in text:
+        if char < "\u0300":
+            total += 1
+        elif not (unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Me", "Cf")):
+            total += 2 if unicodedata.east_asian_width(char) in "WF" else 1
+    return total
+
+
+def cut(text: str, width: int) -> str:
+    """`text` in at most `width` columns, with `…` where something is missing."""
+    if columns(text) <= width:
+        return text
+    kept, used = "", 0
+    for char in text:
+        used += columns(char)
+        if used > width - 1:
+            break
+        kept += char
+    return kept + "…" if width > 0 else ""
+
+
+def _clean(cell: Cell | str) -> Cell:
+    return Cell(safe(cell)) if isinstance(cell, str) else Cell(safe(cell.text), cell.colour)
+
+
+def _shrink(widths: list[int], least: list[int], room: int) -> None:
+    while sum(widths) > room:
+        candidates = [at for at, width in enumerate(widths) if width > max(least[at], 8)]
+        if not candidates:
+            return
+        widths[max(candidates, key=lambda at: widths[at])] -= 1
+
+
+def _line(row: Sequence[Cell], widths: Sequence[int], colour: bool) -> str:
+    parts = []
+    for at, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        text = cut(cell.text, width)
+        padding = "" if at == len(widths) - 1 else " " * (width - columns(text))
+        parts.append((paint(text, cell.colour) if colour and cell.colour else text) + padding)
+    return _GAP.join(parts).rstrip()
