@@ -24,6 +24,7 @@ class Dispatcher:
         self._sessions = sessions
         self._runners = Jobs("runners")
         self._wake = asyncio.Event()
+        self._claiming = asyncio.Lock()
         self.paused = False
         self.claimed = 0  # since the start, for the metrics
         self.service = Service("dispatch", self._loop)
@@ -49,6 +50,8 @@ class Dispatcher:
     async def drain(self, interruption: Interruption | None) -> None:
         """Claim nothing more; interrupt what runs, or (None) let go of it without touching it."""
         self.paused = True
+        async with self._claiming:
+            pass  # what was claimed has its runner now
         await self.service.stop()
         if interruption is None:
             await self._runners.cancel()
@@ -71,7 +74,8 @@ class Dispatcher:
             follower.spawn(self._follow_events(), "follow events")
             while True:
                 self._wake.clear()
-                due = await self._claim()
+                async with self._claiming:
+                    due = await self._claim()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(due):
                         await self._wake.wait()

@@ -119,7 +119,7 @@ class Runner:
         except ExecutorError as error:
             return Outcome(OutcomeKind.UNEXECUTABLE, Reason.INFRASTRUCTURE, str(error))
         hit("runner.started", task=self.task.id)
-        self._running = True
+        self._now_running()
         if prepared.inline:
             return judge(await self.executor.wait(self.handle), None, self._interruption, None)
         parser = prepared.provider.parser(prepared.asked) if prepared.structured else None
@@ -146,10 +146,15 @@ class Runner:
         except HandleGone as gone:
             return Outcome(OutcomeKind.UNEXECUTABLE, Reason.LOST, gone.message)
         hit("runner.adopted", task=self.task.id)
-        self._running = True
+        self._now_running()
         directory = str(self._context.home.session(self.session))
         parser = parser_for(self._context, self.task, self.lease)
         return await self._observe(directory, parser, self.task.started_at or self._context.clock.now())
+
+    def _now_running(self) -> None:
+        self._running = True
+        if self._interruption is not None:  # it came while the session was being started
+            self._jobs.spawn(self._stop(), "stop")
 
     # observing
 
@@ -162,8 +167,6 @@ class Runner:
             self._transcript = Transcript(directory, parser, self._on_event)
             self._jobs.spawn(self._follow(executor, handle, self._transcript), "transcript")
         self._watch_time(started_at)
-        if self._interruption is not None:
-            self._jobs.spawn(self._stop(), "stop")
         ended = await executor.wait(handle)
         await self._jobs.cancel()
         verdict: Verdict | None = None

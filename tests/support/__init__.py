@@ -1,0 +1,1 @@
+"""What tests share: harnesses, generators, checkers. Plain modules, no fixtures."""
