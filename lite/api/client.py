@@ -1,0 +1,404 @@
+"""The synchronous client of the control API: a Unix socket, a small HTTP/1.1 exchange, JSON. Light to import.
+
+Errors arrive as the class of `lite.errors` that the supervisor raised, with its message, hint and place. All waiting
+is built on the event stream; nothing polls a running supervisor.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from lite import __version__, errors
+from lite.api.exchange import HINT, Connection, Disconnected, quote, target
+from lite.errors import NoSupervisor, QuarterdeckError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from lite.api.messages import (
+        ActivityJson,
+        AgentJson,
+        AttachJson,
+        ConfigJson,
+        EventJson,
+        ExplanationJson,
+        HealthJson,
+        PlanSubmittedJson,
+        RunJson,
+        SendJson,
+        StatusJson,
+        SubmitBody,
+        SubmittedJson,
+        TaskJson,
+        WorkerJson,
+    )
+
+TERMINAL = frozenset({"succeeded", "failed", "cancelled", "skipped"})
+
+_SILENCE = 45.0  # seconds; streams carry a heartbeat every 10
+_BREATH = 0.05  # seconds before a broken stream is opened again
+_PAGE = 1000
+_HEADERS = {"User-Agent": f"qd/{__version__}", "Accept": "application/json"}
+
+
+class Client:
+    """One supervisor, by its socket. One connection is kept for calls; every stream opens its own. Not thread-safe."""
+
+    def __init__(self, socket_path: str, *, timeout: float = 30.0) -> None:
+        self._path = socket_path
+        self._timeout = timeout
+        self._kept: Connection | None = None
+
+    def __repr__(self) -> str:
+        return f"<Client {self._path} {'connected' if self._kept else 'idle'}>"
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        timeout: float | None = None,
+        query: dict[str, object] | None = None,
+    ) -> Any:
+        """The JSON answer. Raises the error the supervisor answered with, or `NoSupervisor`. `timeout` in seconds."""
+        seconds = self._timeout if timeout is None else timeout
+        try:
+            _, data = self._exchange(method, target(path, query or {}), body, seconds)
+        except TimeoutError:
+            self.close()
+            raise NoSupervisor(f"the supervisor did not answer within {seconds:g} s", hint="qd doctor") from None
+        except Disconnected as error:
+            self.close()
+            raise NoSupervisor(f"{error} before it answered", hint=HINT) from None
+        return _decode(data)
+
+    # the supervisor
+
+    def health(self) -> HealthJson:
+        return self.call("GET", "/health")  # type: ignore[no-any-return]
+
+    def status(self) -> StatusJson:
+        return self.call("GET", "/v1/status")  # type: ignore[no-any-return]
+
+    def config(self) -> ConfigJson:
+        return self.call("GET", "/v1/config")  # type: ignore[no-any-return]
+
+    def reload(self) -> ConfigJson:
+        """Read the configuration again. Raises `ConfigInvalid`; the last good one then stays in force."""
+        return self.call("POST", "/v1/reload")  # type: ignore[no-any-return]
+
+    def shutdown(self, keep_sessions: bool = False) -> None:
+        """Ask it to stop; returns once asked."""
+        self.call("POST", "/v1/shutdown", {"keep_sessions": keep_sessions})
+        self.close()
+
+    # work
+
+    def submit(self, body: SubmitBody) -> SubmittedJson:
+        return self.call("POST", "/v1/tasks", body)  # type: ignore[no-any-return]
+
+    def submit_plan(
+        self, text: str, *, source: str = "", cwd: str = "", key: str = "", dry_run: bool = False
+    ) -> PlanSubmittedJson:
+        body = {"text": text, "source": source, "cwd": cwd, "key": key, "dry_run": dry_run}
+        return self.call("POST", "/v1/plans", body)  # type: ignore[no-any-return]
+
+    def tasks(
+        self,
+        *,
+        run: str | None = None,
+        state: Iterable[str] = (),
+        agent: str = "",
+        name: str = "",
+        worker: str = "",
+        dead: bool = False,
+        after: int = 0,
+        limit: int | None = None,
+        newest: bool = False,
+    ) -> list[TaskJson]:
+        """In order of submission; with `newest` and `limit` the newest ones. `run` is an id, prefix or name; "adhoc"
+        asks for tasks of no run."""
+        query: dict[str, object] = {
+            "run": run,
+            "state": list(state),
+            "agent": agent,
+            "name": name,
+            "worker": worker,
+            "dead": dead or None,
+            "after": after or None,
+            "limit": limit,
+            "newest": newest or None,
+        }
+        return self.call("GET", "/v1/tasks", query=query)  # type: ignore[no-any-return]
+
+    def task(self, ref: str) -> TaskJson:
+        """`ref`: an id, a unique prefix, or `run/name`. Raises `NotFound` or `Ambiguous`."""
+        return self.call("GET", _task(ref))  # type: ignore[no-any-return]
+
+    def runs(self, *, state: Iterable[str] = (), limit: int | None = None, newest: bool = False) -> list[RunJson]:
+        query: dict[str, object] = {"state": list(state), "limit": limit, "newest": newest or None}
+        return self.call("GET", "/v1/runs", query=query)  # type: ignore[no-any-return]
+
+    def run(self, ref: str) -> RunJson:
+        return self.call("GET", f"/v1/runs/{quote(ref)}")  # type: ignore[no-any-return]
+
+    def explain(self, ref: str) -> ExplanationJson:
+        return self.call("GET", _task(ref) + "/explain")  # type: ignore[no-any-return]
+
+    def cancel(self, ref: str, reason: str = "user") -> TaskJson:
+        return self.call("POST", _task(ref) + "/cancel", {"reason": reason})  # type: ignore[no-any-return]
+
+    def retry(self, ref: str) -> TaskJson:
+        return self.call("POST", _task(ref) + "/retry")  # type: ignore[no-any-return]
+
+    def send(self, ref: str, data: str | bytes) -> SendJson:
+        """Type `data` into the task's session as it is (no newline is added)."""
+        if isinstance(data, str):
+            data = data.encode("utf-8", "surrogateescape")
+        from binascii import b2a_base64
+
+        body = {"base64": b2a_base64(data, newline=False).decode()}
+        return self.call("POST", _task(ref) + "/send", body)  # type: ignore[no-any-return]
+
+    # sessions
+
+    def attach(self, ref: str, *, control: bool = True, local: bool = True) -> AttachJson:
+        """`ref` is a task or a session. Raises `SessionRefused`."""
+        body = {"control": control, "local": local}
+        return self.call("POST", f"/v1/sessions/{quote(ref)}/attach", body)  # type: ignore[no-any-return]
+
+    def recording(
+        self, session: str, offset: int = 0, *, follow: bool = False, stream: str = ""
+    ) -> Iterator[tuple[int, int, bytes]]:
+        """(logical offset, stream as in `lite.terminal.packets`, bytes) from `offset` on; a jump of the offset is a gap
+        in what was kept. `stream`: only "out" or "err". With `follow`: until the session has ended, across restarts of
+        the supervisor."""
+        from lite.terminal import packets
+
+        path = f"/v1/sessions/{quote(session)}/recording"
+        while True:
+            query = {"offset": offset, "stream": stream, "follow": follow or None, "format": "packets"}
+            decoder = packets.Decoder()
+            try:
+                for data in self._stream(target(path, query), time.monotonic() + 20.0):
+                    for kind, payload in decoder.feed(data):
+                        if kind == packets.OUTPUT:
+                            at, which, chunk = packets.parse_output(payload)
+                            offset = at + len(chunk)
+                            yield at, which, chunk
+                        elif kind == packets.GAP:
+                            offset = packets.parse_gap(payload)[1]
+                        elif kind == packets.EXIT:
+                            return
+            except (Disconnected, TimeoutError):
+                pass
+            if not follow:
+                return
+            time.sleep(_BREATH)
+
+    def cast(self, session: str) -> Iterator[bytes]:
+        """The recording as an asciicast file."""
+        try:
+            yield from self._stream(f"/v1/sessions/{quote(session)}/cast", 0.0)
+        except (Disconnected, TimeoutError):
+            raise NoSupervisor("the connection broke during the export", hint="try again") from None
+
+    # the fleet
+
+    def workers(self) -> list[WorkerJson]:
+        return self.call("GET", "/v1/workers")  # type: ignore[no-any-return]
+
+    def cordon(self, worker: str, on: bool = True) -> WorkerJson:
+        return self.call("POST", f"/v1/workers/{quote(worker)}/cordon", {"on": on})  # type: ignore[no-any-return]
+
+    def agents(self) -> list[AgentJson]:
+        return self.call("GET", "/v1/agents")  # type: ignore[no-any-return]
+
+    def events(
+        self,
+        after: int = 0,
+        follow: bool = False,
+        run: str = "",
+        task: str = "",
+        *,
+        deadline: float | None = None,
+        patience: float = 20.0,
+    ) -> Iterator[EventJson]:
+        """Entries of the log with a cursor greater than `after` (-1: only what comes). With `follow` it goes on until
+        `deadline` (of `time.monotonic`), reconnecting at the cursor when the supervisor restarts; raises `NoSupervisor`
+        after `patience` seconds without one."""
+        if not follow:
+            if after < 0:
+                return
+            while True:
+                query: dict[str, object] = {"after": after, "limit": _PAGE, "run": run, "task": task}
+                page: list[EventJson] = self.call("GET", "/v1/events", query=query)
+                yield from page
+                if len(page) < _PAGE:
+                    return
+                after = page[-1]["cursor"]
+        if after < 0:
+            after = self.status()["cursor"]
+        while True:
+            path = target("/v1/events/stream", {"after": after, "run": run, "task": task})
+            try:
+                for line in _lines(self._stream(path, time.monotonic() + patience, deadline)):
+                    event: EventJson = json.loads(line)
+                    after = event["cursor"]
+                    yield event
+            except (Disconnected, TimeoutError):
+                pass
+            if deadline is not None and time.monotonic() >= deadline:
+                return
+            time.sleep(_BREATH)
+
+    def activities(self) -> Iterator[ActivityJson]:
+        """Changes of activity from now on; ends with the supervisor."""
+        try:
+            for line in _lines(self._stream("/v1/activities/stream", 0.0)):
+                yield json.loads(line)
+        except (Disconnected, TimeoutError):
+            return
+
+    def wait_terminal(
+        self, ids: Iterable[str], timeout: float | None = None, *, no_input: bool = False
+    ) -> list[TaskJson]:
+        """The tasks, in the order asked, once all have ended, or `timeout` seconds have passed, or (`no_input`) one
+        waits for a person: then some are not terminal yet."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        cursor = self.status()["cursor"]
+        found = [self.task(ref) for ref in ids]
+        order = [task["id"] for task in found]
+        known = {task["id"]: task for task in found}
+
+        def done() -> bool:
+            if no_input and any(task["waiting"] and task["state"] not in TERMINAL for task in known.values()):
+                return True
+            return all(task["state"] in TERMINAL for task in known.values())
+
+        if not done():
+            runs = {task["run"] for task in known.values()}
+            run = runs.pop() if len(runs) == 1 else ""
+            only = order[0] if len(known) == 1 else ""
+            for event in self.events(cursor, True, "" if only else run, only, deadline=deadline):
+                if event["task"] in known:
+                    known[event["task"]] = self.task(event["task"])
+                    if done():
+                        break
+        return [known[task] for task in order]
+
+    # helpers
+
+    def _exchange(self, method: str, path: str, body: object, seconds: float) -> tuple[dict[str, str], bytes]:
+        data = b"" if body is None else json.dumps(body).encode()
+        headers = _HEADERS | {"Content-Type": "application/json"} if data else _HEADERS
+        for attempt in (1, 2):
+            reused = self._kept is not None and not self._kept.stale
+            if not reused:
+                self.close()
+                self._kept = Connection(self._path, seconds)
+            connection = self._kept
+            assert connection is not None
+            connection.settimeout(seconds)
+            try:
+                connection.send(method, path, headers, data)
+                status, answered = connection.answer()
+                content = b"".join(connection.body())
+            except Disconnected as error:
+                self.close()
+                if reused and attempt == 1 and (error.unsent or method == "GET"):
+                    continue
+                raise
+            if connection.closing:
+                self.close()
+            if status >= 400:
+                raise rebuilt(status, content)
+            return answered, content
+        raise AssertionError("unreachable")
+
+    def _stream(self, path: str, patience: float, deadline: float | None = None) -> Iterator[bytes]:
+        """Pieces of the body as they come, until it ends or `deadline`. A supervisor that does not listen is waited
+        for until `patience` (both of `time.monotonic`). Raises `Disconnected`, `TimeoutError`."""
+        connection = self._connect(patience, deadline)
+        if connection is None:
+            return
+        try:
+            connection.send("GET", path, _HEADERS, b"")
+            status, _ = connection.answer()
+            if status >= 400:
+                raise rebuilt(status, b"".join(connection.body()))
+            pieces = connection.body()
+            while True:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    return
+                connection.settimeout(_SILENCE if left is None else min(left, _SILENCE))
+                piece = next(pieces, None)
+                if piece is None:
+                    return
+                yield piece
+        finally:
+            connection.close()
+
+    def _connect(self, patience: float, deadline: float | None) -> Connection | None:
+        delay = 0.02
+        while True:
+            try:
+                return Connection(self._path, self._timeout)
+            except NoSupervisor:
+                now = time.monotonic()
+                if deadline is not None and now >= deadline:
+                    return None
+                if now >= patience:
+                    raise
+            time.sleep(delay)  # nobody is there to be waited on
+            delay = min(delay * 2, 0.5)
+
+
+def rebuilt(status: int, content: bytes) -> QuarterdeckError:
+    """The error in an answer's body, as the class of `lite.errors` with its code."""
+    try:
+        told = json.loads(content)["error"]
+        code, message = str(told["code"]), str(told["message"])
+    except (ValueError, KeyError, TypeError):
+        return QuarterdeckError(f"the supervisor answered with status {status}", hint="qd doctor")
+    kind = _kinds().get(code) or (errors.UsageError if 400 <= status < 500 else QuarterdeckError)
+    return kind(message, hint=str(told.get("hint", "")), place=str(told.get("place", "")))
+
+
+def _kinds() -> dict[str, type[QuarterdeckError]]:
+    return {
+        kind.code: kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, QuarterdeckError)
+    }
+
+
+def _task(ref: str) -> str:
+    return f"/v1/tasks/{quote(ref)}"
+
+
+def _decode(data: bytes) -> Any:
+    return json.loads(data) if data.strip() else None
+
+
+def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Lines of NDJSON; empty ones are heartbeats."""
+    rest = b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from (line for line in whole if line)
