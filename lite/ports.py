@@ -50,6 +50,10 @@ class TaskQueue(Protocol):
         cordoned or unknown worker gets nothing."""
         ...
 
+    async def next_due(self, now: int) -> int | None:
+        """The earliest `run_at` (ms) later than `now` of a queued task: when to claim again though nothing happens."""
+        ...
+
     async def renew(self, leases: Sequence[Lease], *, now: int, ttl_ms: int) -> Sequence[Renewal]:
         """Extend leases to `now + ttl_ms`; never raises for a lost one but marks it."""
         ...
