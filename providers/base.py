@@ -130,6 +130,7 @@ class Capabilities:
     resume: bool = False  # can go on with an earlier conversation
     events: bool = False  # structured output in headless mode
     prompt: bool = True  # takes a prompt (an agent) rather than a command or an HTTP call
+    http: bool = False  # takes an HTTP call; with neither, a command
     executable: str = ""  # the program that must be on PATH; "" when nothing has to be
     version_args: tuple[str, ...] = ()  # how to ask it for its version
 

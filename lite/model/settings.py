@@ -27,6 +27,9 @@ class Agent:
     options: Mapping[str, Any] = field(default_factory=dict)  # handed to the provider as they are
 
 
+BUILT_IN = (Agent("shell", "shell"), Agent("http", "http"))  # always there, unless configured otherwise
+
+
 @dataclass(frozen=True, slots=True)
 class TriggerRule:
     """`match` is an fnmatch pattern over the trigger's text."""
