@@ -12,7 +12,7 @@ from typing import Protocol
 
 from lite.model.event import Event
 from lite.model.run import Run, RunQuery, Submission, Submitted
-from lite.model.session import ExecutorCapabilities, Inspection, SessionRequest
+from lite.model.session import ExecutorCapabilities, Inspection, SessionRequest, Status
 from lite.model.task import (
     Assignment,
     Claim,
@@ -207,6 +207,15 @@ class Executor(Protocol):
     async def attach(self, handle: str, *, control: bool, offset: int | None = None) -> TerminalStream:
         """Watch (or control) the session from logical `offset` on; None: from the last safe mark. Raises
         `SessionRefused` where the executor has no terminals, `HandleGone`."""
+        ...
+
+    def watch_status(self, handle: str, callback: Callable[[Status], None]) -> None:
+        """Call `callback` on the event loop whenever the session's program says what it is doing, and once with the
+        last thing it said, if any. Ends with the session. Without terminals: no-op."""
+        ...
+
+    def address(self, handle: str) -> str:
+        """The path of the Unix socket a client on this machine may attach to directly; "" where there is none."""
         ...
 
 
