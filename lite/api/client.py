@@ -130,10 +130,11 @@ class Client:
         limit: int | None = None,
         newest: bool = False,
     ) -> list[TaskJson]:
-        """In order of submission; with `newest` and `limit` the newest ones. `run` is an id, prefix or name; "adhoc"
-        asks for tasks of no run."""
+        """In order of submission; with `newest` and `limit` the newest ones. `run` is an id, prefix or name; "" asks
+        for tasks of no run. `after`: a task's `seq`."""
         query: dict[str, object] = {
             "run": run,
+            "adhoc": run == "" or None,
             "state": list(state),
             "agent": agent,
             "name": name,
@@ -201,11 +202,12 @@ class Client:
                             offset = at + len(chunk)
                             yield at, which, chunk
                         elif kind == packets.GAP:
-                            offset = packets.parse_gap(payload)[1]
+                            offset = max(offset, packets.parse_gap(payload)[1])  # an empty one is a heartbeat
                         elif kind == packets.EXIT:
                             return
-            except (Disconnected, TimeoutError):
-                pass
+            except (Disconnected, TimeoutError) as error:
+                if not follow:
+                    raise NoSupervisor(f"the recording broke off at {offset}: {error}", hint="try again") from None
             if not follow:
                 return
             time.sleep(_BREATH)

@@ -26,6 +26,7 @@ class TaskJson(TypedDict):
     id: str
     run: str
     name: str
+    seq: int  # order of submission
     agent: str
     provider: str
     mode: str

@@ -225,6 +225,10 @@ class Operations:
     async def agents(self) -> Sequence[AgentInfo]:
         return await look_at_agents(self._context)
 
+    def now(self) -> int:
+        """Wall time, ms."""
+        return self._context.clock.now()
+
     @property
     def settings(self) -> Settings:
         return self._context.settings
