@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lite.recordings.reader import Recording
+from lite.terminal.packets import OUT
 from tests.support.fleet import Fleet, until
 from tests.support.history import check_all_ended, check_history, check_lanes
 
@@ -67,7 +68,8 @@ def check(fleet: Fleet) -> None:
     for task in tasks:
         recording = Recording(fleet.home.session(f"{task['id']}-{task['attempt']}"))
         chunks = recording.read(0, 1 << 20)
-        assert b"".join(data for _, _, data in chunks) == expected, f"{task['name']}: gap or duplicate"
+        output = b"".join(data for _, stream, data in chunks if stream == OUT)
+        assert output == expected, f"{task['name']}: gap or duplicate"
         at = 0
         for offset, _, data in chunks:
             assert offset == at

@@ -92,7 +92,9 @@ class Fleet:
             check=False,
         )
         if check and done.returncode != 0:
-            raise AssertionError(f"qd {' '.join(args)} -> {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.errors()}")
+            raise AssertionError(
+                f"qd {' '.join(args)} -> {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.errors()}"
+            )
         return done
 
     def submit_plan(self, text: str) -> list[dict[str, Any]]:
@@ -120,7 +122,9 @@ class Fleet:
 
     def describe(self) -> str:
         try:
-            lines = [f"{t['name']} {t['state']} {t['reason']} attempt {t['attempt']} {t['detail']}" for t in self.tasks()]
+            lines = [
+                f"{t['name']} {t['state']} {t['reason']} attempt {t['attempt']} {t['detail']}" for t in self.tasks()
+            ]
         except Exception as error:
             lines = [repr(error)]
         return "\n".join([*lines, self.errors()])
