@@ -52,7 +52,8 @@ def _dispatch(argv: list[str]) -> int:
     if not command:
         from lite.cli.bare import bare
 
-        return bare(Context.of(given))
+        with Context.of(given) as context:
+            return bare(context)
     chosen = find_command(command)
     from lite.cli.parsing import command_parser
 
@@ -64,9 +65,10 @@ def _dispatch(argv: list[str]) -> int:
         arguments: Namespace = command_parser(command, chosen).parse_args(rest)
     except SystemExit as ended:  # --help
         return int(ended.code or 0)
-    arguments.after = after
+    arguments.argv = after
     given |= {name: vars(arguments)[name] for name in ("home", "json", "color") if name in arguments}
-    return chosen.run(Context.of(given), arguments)
+    with Context.of(given) as context:
+        return chosen.run(context, arguments)
 
 
 def split_globals(argv: list[str]) -> tuple[dict[str, object], str, list[str]]:

@@ -24,7 +24,7 @@ FAMILIES = {
     "wait": ("wait", "wait until tasks have ended"),
     "logs": ("logs", "print the output of a task"),
     "attach": ("attach", "take over a task's terminal"),
-    "send": ("send", "type a line into a task's terminal"),
+    "send": ("attach", "type a line into a task's terminal"),
     "cancel": ("change", "cancel tasks"),
     "retry": ("change", "run ended tasks again"),
     "export": ("export", "write a recording as an asciicast"),

@@ -24,16 +24,26 @@ class Context:
         self.json = json
         self.color = color
         self.colour = wants_colour(color, sys.stdout)
+        self._client: Client | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Context:
         return cls(find_home(given.get("home")), json=bool(given.get("json")), color=str(given.get("color", "auto")))
 
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._client is not None:
+            self._client.close()
+
     def client(self) -> Client:
         """Talks to the supervisor of this home; its calls raise `NoSupervisor` when none runs."""
         from lite.api.client import Client
 
-        return Client(str(self.home.socket))
+        if self._client is None:
+            self._client = Client(str(self.home.socket))
+        return self._client
 
     def client_starting(self) -> Client:
         """The same, after starting a supervisor if none runs (and saying so on stderr)."""

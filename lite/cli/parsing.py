@@ -1,4 +1,4 @@
-"""The argparse parser of one command. Only the command that runs gets one: building all of them costs more than `ls`."""
+"""The argparse parser of one command. Only the command that runs gets one: building all costs more than `ls`."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from lite.errors import NoSupervisor, QuarterdeckError
 from lite.restart import self_command
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lite.home import Home
 
 READY_SECONDS = 60.0
@@ -25,32 +28,60 @@ def answers(home: Home, *, timeout: float = READY_SECONDS) -> bool:
     if not home.socket.exists():
         return False
     try:
-        Client(str(home.socket), timeout=timeout).health()
+        with Client(str(home.socket), timeout=timeout) as client:
+            client.health()
     except NoSupervisor:
         return False
     return True
 
 
 def ensure_supervisor(home: Home) -> bool:
-    """Start one unless one answers; True when it was started here. Raises the error it failed with."""
+    """Start a detached one unless one answers; True when it was started here. Raises the error it failed with."""
     if answers(home):
         return False
+    process = _start(home, detached=True)
+    if process is None:
+        return False
+    process.returncode = 0  # it lives on without us; keep Popen from warning about it
+    return True
+
+
+def run_supervisor(home: Home, ready: Callable[[bool], None]) -> int:
+    """Run one in the foreground, its log on stderr; call `ready(started here)` once one answers. The exit code."""
+    if answers(home):
+        ready(False)
+        return 0
+    process = _start(home, detached=False)
+    if process is None:
+        ready(False)
+        return 0
+    # ctrl-c reaches the supervisor by itself; what is sent to this process alone is passed on
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, lambda received, _frame: process.send_signal(received))
+    ready(True)
+    code = process.wait()
+    return code if code >= 0 else 128 - code
+
+
+def _start(home: Home, *, detached: bool) -> subprocess.Popen[bytes] | None:
+    """A supervisor that is ready; None when somebody else's came first."""
     try:
         home.create()
+        log = home.log.open("ab") if detached else None
     except OSError as error:
         raise QuarterdeckError(f"cannot use this home: {error.strerror or error}", place=str(home.root)) from error
     reader, writer = os.pipe()
     try:
-        with home.log.open("ab") as log:
-            process = subprocess.Popen(
-                [*self_command("_daemon", "--home", str(home.root), "--ready-fd", str(writer))],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(writer,),
-                start_new_session=True,
-                cwd="/",
-            )
+        process = subprocess.Popen(
+            self_command("_daemon", "--home", str(home.root), "--ready-fd", str(writer)),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(writer,),
+            start_new_session=detached,
+            cwd="/" if detached else None,
+        )
         os.close(writer)
         writer = -1
         line = _read_line(reader, READY_SECONDS)
@@ -58,10 +89,12 @@ def ensure_supervisor(home: Home) -> bool:
         os.close(reader)
         if writer >= 0:
             os.close(writer)
+        if log is not None:
+            log.close()
     if line == "ready":
-        process.returncode = 0  # it lives on without us; keep Popen from warning about it
-        return True
-    return _failed(home, line, process)
+        return process
+    _failed(home, line, process)
+    return None
 
 
 def _read_line(descriptor: int, seconds: float) -> str | None:
@@ -79,7 +112,8 @@ def _read_line(descriptor: int, seconds: float) -> str | None:
     return data.decode("utf-8", "replace").strip()
 
 
-def _failed(home: Home, line: str | None, process: subprocess.Popen[bytes]) -> bool:
+def _failed(home: Home, line: str | None, process: subprocess.Popen[bytes]) -> None:
+    """Return once somebody else's supervisor answers, raise for everything else."""
     hint = f"its log is {home.log}"
     if line is None:
         process.terminate()
@@ -90,30 +124,20 @@ def _failed(home: Home, line: str | None, process: subprocess.Popen[bytes]) -> b
         raise NoSupervisor(f"the supervisor ended while starting (exit {process.returncode})", hint=hint)
     told = json.loads(line)
     if told.get("code") == "already-running":
-        return _join_other(home)
-    raise from_json(told, hint)
+        _join_other(home)
+        return
+    from lite.api.client import rebuilt
+
+    error = rebuilt(503, json.dumps({"error": told}).encode())
+    error.hint = error.hint or hint
+    raise error
 
 
-def _join_other(home: Home) -> bool:
+def _join_other(home: Home) -> None:
     """Another process won the race for the lock; it binds its socket within moments."""
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         if answers(home):
-            return False
+            return
         time.sleep(0.02)
     raise NoSupervisor("a supervisor holds this home's lock but does not answer", hint=f"its log is {home.log}")
-
-
-def from_json(told: dict[str, str], hint: str = "") -> QuarterdeckError:
-    """The error a daemon reported, as one of ours: its code decides the exit code."""
-    kinds = _kinds(QuarterdeckError)
-    kind = kinds.get(told.get("code", ""), NoSupervisor)
-    return kind(told.get("message", ""), hint=told.get("hint") or hint, place=told.get("place", ""))
-
-
-def _kinds(root: type[QuarterdeckError]) -> dict[str, type[QuarterdeckError]]:
-    found = {}
-    for kind in root.__subclasses__():
-        found[kind.code] = kind
-        found.update(_kinds(kind))
-    return found

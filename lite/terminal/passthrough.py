@@ -36,10 +36,9 @@ _OTHER_CSI = frozenset(
         "'~",
     )
 )
-_MODES = frozenset(
-    "1 5 6 7 9 12 25 45 47 66 69 1000 1001 1002 1003 1004 1005 1006 1007 1015 1016 1034 1035 1036 1039 1047 1048 1049 "
-    "2004 2026 2027".split()
-)
+_SCREEN_MODES = (1, 5, 6, 7, 9, 12, 25, 45, 47, 66, 69, 1047, 1048, 1049, 2026, 2027)
+_INPUT_MODES = (*range(1000, 1008), 1015, 1016, 1034, 1035, 1036, 1039, 2004)
+_MODES = frozenset(map(str, _SCREEN_MODES + _INPUT_MODES))
 _ANSI_MODES = frozenset(("4", "20"))
 _ESCAPES = frozenset("78=>DEHMcNOno|}~")
 _CHARSETS = frozenset("()*+-./")
@@ -48,7 +47,7 @@ _TITLE = re.compile(r"[012];")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 # Off, whatever was on: harmless where it never was.
-_MOUSE_AND_PASTE = "".join(f"\x1b[?{mode}l" for mode in "9 1000 1001 1002 1003 1004 1005 1006 1015 1016 2004".split())
+_MOUSE_AND_PASTE = "".join(f"\x1b[?{mode}l" for mode in (9, *range(1000, 1007), 1015, 1016, 2004))
 _ALTERNATE = frozenset(("47", "1047", "1049"))
 
 

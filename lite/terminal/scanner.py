@@ -14,8 +14,8 @@ MAX_CSI = 256
 MAX_INTERMEDIATES = 8
 MAX_STRING = 8192  # characters of an OSC, DCS, APC, PM or SOS that a policy may see; longer ones are dropped unseen
 
-_BODY = re.compile(r"[ -?]{0,%d}" % MAX_CSI)
-_INTERMEDIATES = re.compile(r"[ -/]{0,%d}" % MAX_INTERMEDIATES)
+_BODY = re.compile(f"[ -?]{{0,{MAX_CSI}}}")
+_INTERMEDIATES = re.compile(f"[ -/]{{0,{MAX_INTERMEDIATES}}}")
 _STRING_END = re.compile("[\x07\x18\x1a\x1b\x9c]")
 _STRINGS = frozenset("]PX^_k")
 _C1_STRINGS = {"\x9d": "]", "\x90": "P", "\x98": "X", "\x9e": "^", "\x9f": "_"}

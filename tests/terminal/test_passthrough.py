@@ -1,8 +1,9 @@
-"""Attach shows a program's whole screen, yet the outer terminal is never asked, never written behind the user's back."""
+"""Attach shows a program's whole screen, yet the outer terminal is never asked or written behind the user's back."""
 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -52,7 +53,7 @@ def test_all_printable_and_control_bytes_that_mean_no_harm_pass() -> None:
 def test_cutting_changes_nothing_and_no_sequence_is_left_open(data: bytes, cuts: list[int]) -> None:
     edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     cut_up, whole = Passthrough(), Passthrough()
-    out = b"".join(cut_up.feed(data[a:b]) for a, b in zip(edges, edges[1:], strict=False))
+    out = b"".join(cut_up.feed(data[a:b]) for a, b in pairwise(edges))
     assert out == whole.feed(data)
     assert cut_up.reset() == whole.reset()
     assert Passthrough().feed(out) == out

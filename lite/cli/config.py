@@ -1,0 +1,132 @@
+"""`config show|validate|schema|reload`. All but `reload` work without a supervisor, by reading the file themselves."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lite.cli.commands import Command
+from lite.errors import ConfigInvalid, NoSupervisor, NotFound, UsageError
+from lite.home import config_for
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from lite.cli.context import Context
+    from lite.model.settings import Settings
+
+_VERBS = ("show", "validate", "schema", "reload")
+
+
+def _options(parser: ArgumentParser) -> None:
+    parser.add_argument("verb", choices=_VERBS, nargs="?", default="show", help="default: show")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="of validate: another file than this home's")
+    parser.add_argument("--plan", action="store_true", help="of schema: the schema of plans")
+
+
+def _config(context: Context, arguments: Namespace) -> int:
+    if arguments.file and arguments.verb != "validate":
+        raise UsageError("only validate takes a file", place="FILE")
+    if arguments.plan and arguments.verb != "schema":
+        raise UsageError("only schema takes --plan", place="--plan")
+    if arguments.verb == "show":
+        return _show(context)
+    if arguments.verb == "validate":
+        return _validate(context, arguments.file)
+    if arguments.verb == "schema":
+        from lite.config import schema
+
+        context.emit(schema.plan_schema() if arguments.plan else schema.config_schema())
+        return 0
+    answer = context.client().reload()
+    if context.json:
+        context.emit(answer)
+    else:
+        context.note(f"read {answer['path'] or 'the defaults'}")
+    return 0
+
+
+def _show(context: Context) -> int:
+    answer: dict[str, Any]
+    try:
+        answer = dict(context.client().config())
+    except NoSupervisor:
+        answer = plain(local_settings(config_for(context.home)))
+    if context.json:
+        context.emit(answer)
+        return 0
+    origins: dict[str, str] = answer["origins"]
+    rows = [
+        [key, json.dumps(value, ensure_ascii=False), _origin(key, origins)] for key, value in flat(answer["settings"])
+    ]
+    context.table(["KEY", "VALUE", "FROM"], rows)
+    return 0
+
+
+def _validate(context: Context, given: str | None) -> int:
+    path: Path | None
+    path = Path(os.path.abspath(given)) if given else config_for(context.home)  # noqa: PTH100 - keep links
+    if given and path.is_dir():
+        raise ConfigInvalid("is a directory", place=given)
+    if given and not path.is_file():
+        raise NotFound("no such file", place=given)
+    if not path.is_file():
+        path = None
+    settings = local_settings(path)
+    if context.json:
+        context.emit({"valid": True, "path": str(path or ""), "agents": sorted(settings.agents)})
+    elif path is None:
+        print("no configuration file: the defaults apply")
+    else:
+        context.note(f"{path} is valid: {len(settings.agents)} agent(s)")
+    return 0
+
+
+def local_settings(path: Path | None) -> Settings:
+    """Read as a supervisor of this machine would. Raises `ConfigInvalid`."""
+    from lite.config.load import load_settings
+    from providers.registry import Registry
+
+    return load_settings(path if path and path.is_file() else None, providers=Registry.with_installed().names())
+
+
+def plain(settings: Settings) -> dict[str, Any]:
+    """As the API shows it: values of `env` are masked."""
+    from dataclasses import asdict
+
+    values = asdict(settings)
+    for agent in values["agents"].values():
+        agent["env"] = dict.fromkeys(agent["env"], "***")
+    return {"path": values.pop("path"), "origins": values.pop("origins"), "settings": values}
+
+
+def flat(values: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    """Dotted key -> value; lists and empty mappings are values."""
+    if not isinstance(values, dict) or not values:
+        return [(prefix, values)]
+    return [pair for key, value in values.items() for pair in flat(value, f"{prefix}.{key}" if prefix else key)]
+
+
+def _origin(key: str, origins: dict[str, str]) -> str:
+    """Of the key itself, else of the nearest key above it."""
+    while key:
+        if key in origins:
+            return origins[key]
+        key = key.rpartition(".")[0]
+    return "default"
+
+
+COMMANDS = {
+    "config": Command(
+        _options,
+        _config,
+        """
+qd config show                every value and where it came from
+qd config validate            the file of this home
+qd config validate new.yaml   another one
+qd config schema > schema.json   for an editor; --plan for plans
+qd config reload              read it now (a changed file is read by itself)""",
+    )
+}
