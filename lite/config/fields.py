@@ -1,0 +1,45 @@
+"""The building blocks of both files' schemas."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
+
+from lite.config.durations import parse_duration, parse_size
+
+
+class Strict(BaseModel):
+    """Unknown keys are refused; a key left empty (`needs:` alone on its line) means its default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {key: inner for key, inner in value.items() if inner is not None}
+
+
+def _one_or_many(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _none_is_empty(value: Any) -> Any:
+    return "" if value is None else value
+
+
+def _values(value: Any) -> Any:
+    """`X:` in an environment means the empty text."""
+    return {key: _none_is_empty(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+
+
+_DURATION = {"type": ["string", "number"], "examples": ["90s", "30m", "1h30m", 90]}
+_SIZE = {"type": ["string", "integer"], "examples": ["64MB", "1GB"]}
+_TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+
+Duration = Annotated[int, BeforeValidator(parse_duration), WithJsonSchema(_DURATION)]  # ms
+Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema(_SIZE)]  # bytes
+Texts = Annotated[tuple[str, ...], BeforeValidator(_one_or_many), WithJsonSchema(_TEXTS)]
+Labels = Annotated[dict[str, str], BeforeValidator(_values)]

@@ -1,0 +1,194 @@
+"""`quarterdeck.yaml` to `Settings`, each value with its origin."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from lite.config.settings import SettingsModel, typed, unknown_agent
+from lite.config.validation import validate
+from lite.config.yamlmarks import MAX_BYTES, Document, read_document
+from lite.errors import ConfigInvalid, NotSupported, UsageError
+from lite.model.settings import BUILT_IN, RetryPolicy, Routing, Settings, TriggerRule
+from lite.rules.checks import is_slug
+from lite.rules.problems import Problems
+from lite.rules.spelling import did_you_mean, listing, quoted
+from lite.terminal.keys import DetachKey
+
+_LATER_BACKENDS = ("redis", "postgres")
+_LATER_EXECUTORS = ("kubernetes", "auto")
+_LATER_KEYS = ("budget", "budgets", "schedules")
+
+
+def load_settings(
+    path: Path | str | None, *, providers: Iterable[str] | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """The settings of a file, or (None) the defaults; `QD_BACKEND` and `QD_SLOTS` win over both. With `providers`,
+    agents of other ones are refused. Raises `ConfigInvalid` and `NotSupported` with file:line:column."""
+    text = "" if path is None else _read(Path(path))
+    return load_text(text, "" if path is None else str(path), providers=providers, environ=environ)
+
+
+def load_text(
+    text: str, source: str, *, providers: Iterable[str] | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """As `load_settings`, of a text; `source` names it in messages."""
+    document = read_document(text, source, ConfigInvalid, typed)
+    if document.value is None:
+        document = Document({}, document.places, source)  # a file of comments only
+    _refuse_later(document)
+    model = validate(SettingsModel, document, ConfigInvalid, "configuration")
+    settings = _override(_settings(model, document), os.environ if environ is None else environ)
+    _check(settings, document, None if providers is None else list(providers))
+    return settings
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.is_dir():
+            raise ConfigInvalid("is a directory, not a configuration file", place=str(path))
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigInvalid(f"cannot be read: {why}", place=str(path)) from error
+    if len(data) > MAX_BYTES:
+        raise ConfigInvalid("this is larger than 1 MiB", place=str(path))
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigInvalid("this is not UTF-8 text", place=f"{path}:{line}") from None
+
+
+def _refuse_later(document: Document) -> None:
+    """What the design knows but no code does yet."""
+    value = document.value
+    if not isinstance(value, dict):
+        return
+    for key in _LATER_KEYS:
+        if key in value:
+            raise NotSupported(f"{key} is not supported yet", place=document.place(key))
+    agents = value.get("agents")
+    for name, agent in agents.items() if isinstance(agents, dict) else ():
+        if isinstance(agent, dict) and "budget" in agent:
+            raise NotSupported("budget is not supported yet", place=document.place("agents", name, "budget"))
+
+
+def _settings(model: SettingsModel, document: Document) -> Settings:
+    agents = {name: agent.to_agent(name) for name, agent in model.agents.items()}
+    for built_in in BUILT_IN:
+        agents.setdefault(built_in.name, built_in)
+    return Settings(
+        agents=agents,
+        routing=Routing(
+            triggers=tuple(TriggerRule(rule.match, rule.agent) for rule in model.routing.triggers),
+            default=model.routing.default,
+        ),
+        slots=model.limits.slots,
+        backend=model.backend,
+        synchronous=model.sqlite.synchronous,
+        executor=model.executor,
+        retry=RetryPolicy(model.retry.base, model.retry.factor, model.retry.cap, model.retry.jitter),
+        lease_ms=model.lease.ttl,
+        heartbeat_ms=model.lease.heartbeat,
+        stop_grace_ms=model.stop_grace,
+        recording_cap=model.recording.cap,
+        record=model.recording.enabled,
+        env_allow=model.env_allow,
+        cols=model.terminal.cols,
+        rows=model.terminal.rows,
+        labels=model.labels,
+        detach_key=model.detach_key,
+        path=document.source,
+        origins=_origins(model, document),
+    )
+
+
+def _origins(model: SettingsModel, document: Document) -> dict[str, str]:
+    origins: dict[str, str] = {}
+    for name, field in SettingsModel.model_fields.items():
+        if name == "agents":
+            continue
+        inner = getattr(field.annotation, "model_fields", None)
+        for path in [(name, key) for key in inner] if inner else [(name,)]:
+            origins[".".join(path)] = document.places.get(path) or "default"
+    for name, agent in model.agents.items():
+        for key in type(agent).model_fields:
+            origins[f"agents.{name}.{key}"] = document.places.get(("agents", name, key)) or "default"
+    for built_in in BUILT_IN:
+        if built_in.name not in model.agents:
+            origins[f"agents.{built_in.name}.provider"] = "built in"
+    return origins
+
+
+def _override(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    origins = dict(settings.origins)
+    backend = environ.get("QD_BACKEND")
+    if backend:
+        settings = replace(settings, backend=backend)
+        origins["backend"] = "QD_BACKEND"
+    slots = environ.get("QD_SLOTS")
+    if slots:
+        if not slots.isascii() or not slots.isdigit() or not 1 <= int(slots[:6]) <= 10_000:
+            raise ConfigInvalid(f"should be a whole number from 1 to 10000, not {quoted(slots)}", place="QD_SLOTS")
+        settings = replace(settings, slots=int(slots))
+        origins["limits.slots"] = "QD_SLOTS"
+    return replace(settings, origins=origins)
+
+
+def _check(settings: Settings, document: Document, providers: list[str] | None) -> None:
+    problems = Problems()
+
+    def place(*path: str | int) -> str:
+        origin = settings.origins.get(".".join(map(str, path)), "")
+        return origin if origin.startswith("QD_") else document.place(*path)
+
+    _check_kinds(settings, place("backend"), place("executor"), problems)
+    if settings.heartbeat_ms * 2 > settings.lease_ms:
+        message = "lease.heartbeat must be at most half of lease.ttl"
+        problems.add(document.place("lease", "heartbeat"), message, "so that one lost renewal costs no lease")
+    for name, agent in settings.agents.items():
+        if not is_slug(name):
+            problems.add(place("agents", name), f"{quoted(name)} cannot be an agent's name", "use a-z, 0-9, dash, dot")
+        if providers is not None and agent.provider not in providers and origin_known(settings, name):
+            message = f"no provider {quoted(agent.provider)}{did_you_mean(agent.provider, providers)}"
+            problems.add(place("agents", name, "provider"), message, f"providers: {listing(sorted(providers))}")
+    for at, rule in enumerate(settings.routing.triggers):
+        if rule.agent not in settings.agents:
+            message = unknown_agent(rule.agent) + did_you_mean(rule.agent, settings.agents)
+            problems.add(document.place("routing", "triggers", at, "agent"), message, _agents(settings))
+    if settings.routing.default and settings.routing.default not in settings.agents:
+        message = unknown_agent(settings.routing.default) + did_you_mean(settings.routing.default, settings.agents)
+        problems.add(document.place("routing", "default"), message, _agents(settings))
+    try:
+        DetachKey(settings.detach_key)
+    except UsageError as error:
+        problems.add(document.place("detach_key"), error.message, error.hint)
+    problems.refuse(ConfigInvalid)
+
+
+def _check_kinds(settings: Settings, backend_place: str, executor_place: str, problems: Problems) -> None:
+    backend, executor = settings.backend, settings.executor
+    scheme = backend.partition(":")[0]
+    if scheme.startswith(_LATER_BACKENDS):
+        raise NotSupported(f"backend {scheme} is not supported yet", hint="backend: sqlite", place=backend_place)
+    if backend != "sqlite":
+        close = did_you_mean(backend, ("sqlite", *_LATER_BACKENDS))
+        problems.add(backend_place, f"backend cannot be {quoted(backend)}{close}", "backend: sqlite")
+    if executor in _LATER_EXECUTORS:
+        raise NotSupported(f"executor {executor} is not supported yet", hint="executor: local", place=executor_place)
+    if executor != "local":
+        close = did_you_mean(executor, ("local", *_LATER_EXECUTORS))
+        problems.add(executor_place, f"executor cannot be {quoted(executor)}{close}", "executor: local")
+
+
+def origin_known(settings: Settings, agent: str) -> bool:
+    """Was this agent written down by somebody?"""
+    return settings.origins.get(f"agents.{agent}.provider") != "built in"
+
+
+def _agents(settings: Settings) -> str:
+    return f"agents: {listing(settings.agents)}"
