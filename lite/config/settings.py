@@ -138,7 +138,7 @@ class SettingsModel(Strict):
     )
     recording: RecordingModel = Field(default_factory=RecordingModel)
     env_allow: Texts = Field(
-        default=(), description="variables passed on to sessions beyond the built-in list; * at the end fits any rest"
+        default=(), description="variables of the supervisor passed on to sessions, beyond the built-in list"
     )
     terminal: TerminalModel = Field(default_factory=TerminalModel)
     labels: Labels = Field(default_factory=dict, description="of this machine, for `selector:`")
