@@ -17,9 +17,7 @@ class Interruption:
     detail: str = ""
 
 
-def judge(
-    ended: Outcome, verdict: Verdict | None, interruption: Interruption | None, output: bytes | None
-) -> Outcome:
+def judge(ended: Outcome, verdict: Verdict | None, interruption: Interruption | None, output: bytes | None) -> Outcome:
     """Combine how the program ended, what its provider makes of it, why we stopped it (if we did), and `$QD_OUTPUT`.
 
     Our own interruption wins: some agents exit 0 when interrupted. A lost or never started session is nobody's verdict.

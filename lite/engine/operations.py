@@ -75,7 +75,12 @@ class Operations:
         needs = tuple([(await find_task(self._backend, ref)).id for ref in order.needs])
         now = self._context.clock.now()
         spec = compile_order(
-            order, self._context.settings, self._context.providers.capabilities(), task_id=new_id(), now=now, needs=needs
+            order,
+            self._context.settings,
+            self._context.providers.capabilities(),
+            task_id=new_id(),
+            now=now,
+            needs=needs,
         )
         done = await self._backend.submit(Submission(tasks=(spec,)), now=now)
         return done.tasks[0], done.created[0]
@@ -289,4 +294,3 @@ async def _deliver(stream: TerminalStream, data: bytes) -> tuple[bool, str]:
         if kind in (packets.EXIT, packets.REFUSED):
             return False, payload.decode("utf-8", "replace") if kind == packets.REFUSED else "the session has ended"
     return False, "the session has ended"
-

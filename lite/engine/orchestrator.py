@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 
 from lite.aio.probe import hit
 from lite.aio.service import Service
 from lite.engine.context import Context
+from lite.engine.explaining import team_index
 from lite.errors import IllegalState, InvalidTask, NotFound
 from lite.model.order import Order
 from lite.model.task import Assignment, Reason, State, Task, TaskQuery
@@ -35,10 +35,8 @@ class Orchestrator:
             return 0
         running = await context.backend.tasks(TaskQuery(states=(State.RUNNING,)))
         workers = list(await context.backend.workers())
+        index = team_index(workers, running)
         nodes = {worker.id: worker.node for worker in workers}
-        index: Counter[tuple[str, str]] = Counter(
-            (nodes.get(task.worker, ""), task.spec.team) for task in running if task.spec.team
-        )
         placed = 0
         for task in waiting:
             chosen = place(task.spec, workers, index, context.clock.now())

@@ -158,5 +158,3 @@ def _own_variables(context: Context, task: Task, lease: Lease, directory: Path) 
         "QD_IDEMPOTENCY_KEY": task.spec.key or task.id,
         "QD_OUTPUT": str(output_path(directory)),
     }
-
-

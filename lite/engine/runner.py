@@ -277,7 +277,9 @@ class Runner:
                 )
                 break
             except OutputTooLarge as error:
-                outcome = replace(outcome, kind=OutcomeKind.FAILED, reason=Reason.OUTPUT, detail=str(error), output=None)
+                outcome = replace(
+                    outcome, kind=OutcomeKind.FAILED, reason=Reason.OUTPUT, detail=str(error), output=None
+                )
             except LeaseLost:
                 raise
             except BackendError as error:
