@@ -84,7 +84,9 @@ class Launch:
     """How to start the program of one attempt.
 
     `stdio` "terminal": fds 0-2 are the PTY. "pipes": stdin is the PTY (raw, no echo), stdout and stderr are pipes, so
-    that structured output arrives unchanged. `stdin_data` is written once the program runs; stdin stays open after it.
+    that structured output arrives unchanged. `stdin` "null" or "file" replaces fd 0 by /dev/null or by the file named
+    `stdin_file` (one of `files`): for programs that read to the end of their input, which a PTY never has. `stdin_data`
+    is written to the terminal once the program runs; stdin stays open after it.
     An `inline` launch has no process: the inline executor does it.
     """
 
@@ -92,7 +94,8 @@ class Launch:
     env: Mapping[str, str] = field(default_factory=dict)
     unset: tuple[str, ...] = ()
     stdio: Literal["terminal", "pipes"] = "terminal"
-    stdin: Literal["terminal", "null"] = "terminal"
+    stdin: Literal["terminal", "null", "file"] = "terminal"
+    stdin_file: str = ""
     stdin_data: bytes = b""
     files: Mapping[str, bytes] = field(default_factory=dict)  # name in the session's directory -> content
     inline: HttpCall | Literal["noop"] | None = None
