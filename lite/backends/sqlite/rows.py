@@ -1,0 +1,129 @@
+"""Rows to objects and back. Specs are JSON objects without the fields that say nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, fields
+from typing import Any
+
+from lite.model.event import Event, EventKind
+from lite.model.run import Run, RunSpec, RunState
+from lite.model.task import Lease, State, Task, TaskSpec, Waiting
+from lite.model.worker import Worker
+from providers.base import HttpCall, Source, Usage
+
+STATES = tuple(State)
+CODES = {state: code for code, state in enumerate(STATES)}
+
+TASK_COLUMNS = (
+    "s.spec, t.seq, t.state, t.reason, t.detail, t.cause, t.attempt, t.failures, t.faults, t.run_at, t.assigned, "
+    "t.assigned_why, t.token, t.worker, t.expires_at, t.cancel, t.handle, t.provider_session, t.waiting, t.exit_code, "
+    "t.signal, t.output, t.usage, t.created_at, t.started_at, t.ended_at"
+)
+SELECT_TASKS = f"SELECT {TASK_COLUMNS} FROM tasks t JOIN specs s ON s.seq = t.seq"
+EVENT_COLUMNS = "kind, at, run, task, attempt, worker, data, cursor"
+
+encode = json.JSONEncoder(separators=(",", ":"), default=dict).encode
+decode = json.loads
+
+_NO_USAGE = Usage()
+_TUPLES = tuple(field.name for field in fields(TaskSpec) if str(field.type).startswith("tuple"))
+_DEFAULTS: tuple[tuple[str, Any], ...] = tuple(
+    (field.name, None if field.default is MISSING else field.default) for field in fields(TaskSpec)
+)
+
+
+def spec_to_text(spec: TaskSpec) -> str:
+    said: dict[str, Any] = {}
+    for name, default in _DEFAULTS:
+        value = getattr(spec, name)
+        if value != default and value != {}:
+            said[name] = value
+    if spec.http is not None:
+        said["http"] = asdict(spec.http)
+    return encode(said)
+
+
+def spec_from_text(text: str) -> TaskSpec:
+    said = decode(text)
+    for name in _TUPLES:
+        if name in said:
+            said[name] = tuple(said[name])
+    if "http" in said:
+        said["http"] = HttpCall(**said["http"])
+    return TaskSpec(**said)
+
+
+def usage_to_text(usage: Usage) -> str | None:
+    if usage == _NO_USAGE:
+        return None
+    return encode([usage.tokens_in, usage.tokens_out, usage.cost_usd, usage.source])
+
+
+def usage_from_text(text: str) -> Usage:
+    tokens_in, tokens_out, cost_usd, source = decode(text)
+    return Usage(tokens_in, tokens_out, cost_usd, Source(source))
+
+
+def waiting_to_text(waiting: Waiting | None) -> str | None:
+    return None if waiting is None else encode([waiting.id, waiting.kind, waiting.text, waiting.hash])
+
+
+def task_from_row(row: Sequence[Any]) -> Task:
+    """A row of `TASK_COLUMNS`."""
+    spec = spec_from_text(row[0])
+    attempt, token, worker, expires_at = row[6], row[12], row[13], row[14]
+    return Task(
+        spec=spec,
+        seq=row[1],
+        state=STATES[row[2]],
+        reason=row[3],
+        detail=row[4],
+        cause=row[5],
+        attempt=attempt,
+        failures=row[7],
+        faults=row[8],
+        run_at=row[9],
+        assigned=row[10],
+        assigned_why=row[11],
+        lease=None if token is None else Lease(spec.id, attempt, token, worker, expires_at),
+        cancel=row[15],
+        handle=row[16],
+        provider_session=row[17],
+        waiting=None if row[18] is None else Waiting(*decode(row[18])),
+        exit_code=row[19],
+        signal=row[20],
+        output=row[21],
+        usage=_NO_USAGE if row[22] is None else usage_from_text(row[22]),
+        created_at=row[23],
+        started_at=row[24],
+        ended_at=row[25],
+    )
+
+
+def event_to_row(event: Event) -> tuple[Any, ...]:
+    data = encode(event.data) if event.data else "{}"
+    return (event.cursor, event.at, event.kind, event.run, event.task, event.attempt, event.worker, data)
+
+
+def event_from_row(row: Sequence[Any]) -> Event:
+    """A row of `EVENT_COLUMNS`."""
+    kind, at, run, task, attempt, worker, data, cursor = row
+    return Event(EventKind(kind), at, run, task, attempt, worker, decode(data), cursor)
+
+
+def run_from_row(row: Sequence[Any]) -> Run:
+    """A row of `queries.RUN_COLUMNS`: the run and its number of tasks in each state."""
+    seq, run, name, key, source, state, created_at, ended_at, *counts = row
+    counted: Mapping[State, int] = {STATES[code]: count for code, count in enumerate(counts) if count}
+    return Run(RunSpec(run, name, key, source), seq, RunState(state), counted, created_at, ended_at)
+
+
+def worker_to_text(worker: Worker) -> str:
+    return encode({name: value for name, value in asdict(worker).items() if name != "running"})
+
+
+def worker_from_text(text: str) -> Worker:
+    said = decode(text)
+    return Worker(**{**said, "agents": tuple(said["agents"])})
