@@ -46,7 +46,7 @@ class Recording:
     """The recording in a session's directory. Every method answers for this moment."""
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
-        self._folder = os.path.join(os.fspath(directory), FOLDER)  # noqa: PTH118 - imported by holders: no pathlib
+        self._folder = os.path.join(os.fspath(directory), FOLDER)
 
     def __repr__(self) -> str:
         return f"<Recording {self._folder} {self.start()}..{self.end()}>"
@@ -188,6 +188,6 @@ class _Segment:
 
 def _size(folder: str, first: int) -> int:
     try:
-        return os.stat(raw_path(folder, first)).st_size  # noqa: PTH116
+        return os.stat(raw_path(folder, first)).st_size
     except FileNotFoundError:
         return 0

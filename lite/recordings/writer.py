@@ -31,7 +31,7 @@ class Writer:
 
     def __init__(self, directory: str, *, cols: int, rows: int, cap_bytes: int, head: bool = True) -> None:
         self._folder = f"{directory}/{FOLDER}"
-        os.makedirs(self._folder, mode=0o700, exist_ok=True)  # noqa: PTH103 - imported by holders: no pathlib
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)
         self._cols, self._rows = cols, rows
         self._cap = max(cap_bytes, 1 << 16)
         self._head = head
@@ -107,7 +107,7 @@ class Writer:
             self._kept -= self._size_of(first)
             for path in (raw_path(self._folder, first), index_path(self._folder, first)):
                 try:
-                    os.unlink(path)  # noqa: PTH108
+                    os.unlink(path)
                 except FileNotFoundError:
                     pass
         self.start = self._firsts[0]
@@ -123,7 +123,7 @@ class Writer:
 
     def _size_of(self, first: int) -> int:
         try:
-            return os.stat(raw_path(self._folder, first)).st_size  # noqa: PTH116
+            return os.stat(raw_path(self._folder, first)).st_size
         except FileNotFoundError:
             return 0
 

@@ -15,7 +15,7 @@ MAX_PAYLOAD = 1 << 20
 
 # client to session
 HELLO = 0x01  # protocol u16, role u8, token u64, offset i64 (SAFE_MARK: from the last safe mark), cols u16, rows u16
-INPUT = 0x02  # bytes for the program; answered by ACK
+INPUT = 0x02  # bytes for the program; answered by ACK, as SIGNAL and STOP are
 RESIZE = 0x03  # cols u16, rows u16
 SIGNAL = 0x04  # signum u8
 STOP = 0x05  # grace ms u32
@@ -23,7 +23,7 @@ GO = 0x06  # let the prepared program start (supervisor only)
 INSPECT = 0x07  # answered by INFO
 
 # session to client
-WELCOME = 0x81  # protocol u16, pid u32, cols u16, rows u16, start u64 (first offset kept), end u64, state u8
+WELCOME = 0x81  # protocol u16, holder's pid u32, cols u16, rows u16, start u64 (first offset kept), end u64, state u8
 OUTPUT = 0x82  # offset u64, stream u8, bytes
 GAP = 0x83  # from u64, to u64: bytes no longer kept
 STATUS = 0x84  # since ms u64, then UTF-8 "activity\tsource\trule\ttext"
@@ -40,6 +40,7 @@ END = -2  # from now on
 
 # streams in OUTPUT
 OUT, ERR, IN, RESIZED, MARKER = 0, 1, 2, 3, 4
+PREAMBLE = 5  # for the terminal before a replay from a safe mark: modes in force there; no part of the recording
 # states in WELCOME
 PREPARED, RUNNING, ENDED = 0, 1, 2
 
@@ -53,6 +54,7 @@ _INFO = struct.Struct(">BIQQHH")
 _STARTED = struct.Struct(">IQ")
 
 Packet = tuple[int, bytes]
+Malformed = struct.error  # what the `parse_` functions raise for a payload of the wrong length
 
 
 def encode(kind: int, payload: bytes = b"") -> bytes:

@@ -1,0 +1,473 @@
+"""One session's process: owns the terminal, drains it always, records every byte, serves watchers, ends the tree.
+
+Two-phase: it prepares everything and starts the program only when its supervisor says GO; a supervisor that goes away
+before leaves nothing. Single-threaded, one selector; nothing in the loop blocks but fsync of `exit.json`.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import selectors
+import signal
+import socket
+import struct
+import sys
+import termios
+import time
+from typing import NoReturn
+
+from lite.executors.local import exitfile, processes, program, subreaper
+from lite.executors.local.activity import Listener, Said
+from lite.executors.local.answers import answer
+from lite.executors.local.clients import Client, Clients
+from lite.executors.local.ending import Ending, signal_foreground
+from lite.executors.local.launchfile import LaunchFile, take_launch
+from lite.executors.local.marks import Marks
+from lite.executors.local.scanner import Scanner
+from lite.recordings.layout import SIZE
+from lite.recordings.reader import Recording
+from lite.recordings.writer import Writer, now_ms
+from lite.terminal import packets
+
+STARTED_NAME = "started"  # pid and start time of the program, for whoever finds the holder dead
+_TICK = 1 << 16  # bytes read from one descriptor before the others get their turn
+_READ = 1 << 16
+_MAX_INPUT = 1 << 20  # bytes the program has not read yet
+_MAX_ANSWERS = 1 << 16
+_REPLAY = 4 << 20
+_RING = 8 << 20  # what is kept with recording switched off
+_HELLO_SECONDS = 15.0  # without a supervisor by then, nothing is started
+_LINGER_SECONDS = 5.0  # for clients that are slow to take the rest
+_LAST_BYTES_SECONDS = 1.0
+_HUNG_UP_SECONDS = 0.25  # a terminal all have closed may be opened again
+_STOP_GRACE_MS = 2000  # on SIGTERM: the machine goes down
+
+
+def run(directory: str, socket_path: str, listener: socket.socket) -> NoReturn:
+    """The whole life of a holder, in a freshly forked process. Never returns; never runs the interpreter's clean-up."""
+    code = 1
+    try:
+        launch = take_launch(directory)
+        Holder(directory, socket_path, listener, launch).run()
+        code = 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+class Holder:
+    """See the module. Everything else is a part of it."""
+
+    def __init__(self, directory: str, socket_path: str, listener: socket.socket, launch: LaunchFile) -> None:
+        self._directory, self._socket_path, self._listener, self._launch = directory, socket_path, listener, launch
+        self.token = launch.token
+        self.cols, self.rows = launch.cols, launch.rows
+        cap = launch.cap_bytes if launch.record else _RING
+        self._writer = Writer(directory, cols=self.cols, rows=self.rows, cap_bytes=cap, head=launch.record)
+        recording = Recording(directory)
+        self._selector = selectors.DefaultSelector()
+        self._clients = Clients(self, self._selector, recording)
+        self._recording = recording
+        self._ending = Ending(launch.session, launch.home, subreaper=subreaper.become("qd-holder"))
+        self._scanner, self._listening, self._marks = Scanner(), Listener(), Marks()
+        self._state = packets.PREPARED
+        self._program: program.Program | None = None
+        self._statuses: dict[int, int] = {}  # pid -> wait status
+        self._pending = bytearray()  # bytes for the program
+        self._events = 0  # what we wait for on the terminal
+        self._started_at = self._last_output = 0
+        self._status = b""
+        self._said: Said | None = None
+        self._terminal_again: float | None = None
+        self._deadline: float | None = time.monotonic() + _HELLO_SECONDS
+        self._ended = self._done = False
+
+    # the loop
+
+    def run(self) -> None:
+        wake = _signals()
+        selector = self._selector
+        selector.register(wake, selectors.EVENT_READ, self._woken)
+        selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        while not self._done:
+            for key, mask in selector.select(self._patience()):
+                target = key.data
+                if isinstance(target, Client):
+                    self._clients.ready(target, mask)
+                elif callable(target):
+                    target(key.fd, mask)
+            self._timers()
+
+    def _patience(self) -> float | None:
+        due = [at for at in (self._ending.due, self._deadline, self._terminal_again) if at is not None]
+        return max(min(due) - time.monotonic(), 0) if due else None
+
+    def _timers(self) -> None:
+        now = time.monotonic()
+        if self._program is not None and self._state == packets.RUNNING:
+            due = self._ending.due
+            if due is not None and due <= now and self._ending.step(now, self._program.pid, self._program.terminal):
+                self._end_of_program()
+        if self._terminal_again is not None and self._terminal_again <= now and self._program is not None:
+            self._terminal_again = None
+            self._watch_terminal()
+        if self._state == packets.ENDED and len(self._clients) == 0:
+            self._done = True
+        if self._deadline is not None and self._deadline <= now:
+            if self._state == packets.PREPARED:
+                self._never_started()
+            self._done = True
+
+    def _accept(self, _descriptor: int, _mask: int) -> None:
+        self._clients.accept(self._listener)
+
+    def _woken(self, descriptor: int, _mask: int) -> None:
+        signums = os.read(descriptor, 512)
+        if signal.SIGTERM in signums:
+            self.stop(_STOP_GRACE_MS)
+        if signal.SIGCHLD in signums:
+            self._reap()
+
+    def _reap(self) -> None:
+        """All results of waitpid go through here."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            if self._program is not None and pid == self._program.pid:
+                self._statuses[pid] = status
+                self._ending.program_ended(time.monotonic())
+        if self._ended is False and self._statuses:
+            self._ended = True
+        if self._ended and self._ending.due is not None:
+            self._ending.due = time.monotonic()  # somebody has gone: look whether all have
+
+    # what clients may ask
+
+    @property
+    def end(self) -> int:
+        return self._writer.end
+
+    def welcome(self) -> bytes:
+        return packets.welcome(os.getpid(), self.cols, self.rows, self._writer.start, self._writer.end, self._state)
+
+    def news(self) -> list[bytes]:
+        """What a newcomer should know at once."""
+        if self._state == packets.RUNNING:
+            found = [packets.started(self._pid, self._started_at)]
+            return [*found, self._status] if self._status else found
+        return []
+
+    def fresh_start(self) -> tuple[int, bytes]:
+        """From where a new terminal should replay, and what to send it before."""
+        end, start = self._writer.end, self._writer.start
+        marks = self._marks
+        if marks.mark >= max(end - _REPLAY, start) and marks.mark > 0:
+            return marks.mark, marks.preamble
+        if end - start <= _REPLAY:
+            return start, b""
+        at = end - _REPLAY
+        for offset, _, data in self._recording.read(at, _READ):
+            line = data.find(b"\n")
+            if line >= 0:
+                return offset + line + 1, b""
+        return at, b""
+
+    def take_input(self, data: bytes) -> str:
+        """ "" when accepted, else why not."""
+        if self._state != packets.RUNNING or self._ended:
+            return "the program has ended" if self._state != packets.PREPARED else "the program has not started"
+        if self._launch.stdin == "null":
+            return "the program reads no input"
+        if len(self._pending) + len(data) > _MAX_INPUT:
+            return "the program does not read its input"
+        if data:
+            shown = self._masked(data)
+            self._pending += data
+            self._feed()
+            self._record(packets.IN, shown)
+        return ""
+
+    def set_size(self, cols: int, rows: int) -> None:
+        if (cols, rows) == (self.cols, self.rows) or self._ended:
+            return
+        self.cols, self.rows = cols, rows
+        if self._program is not None:
+            try:
+                fcntl.ioctl(self._program.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+            except OSError:
+                return
+        offset = self._writer.resize(cols, rows, now_ms())
+        self._clients.output(offset, packets.RESIZED, SIZE.pack(cols, rows))
+
+    def signal(self, signum: int) -> str:
+        if self._program is None or self._ended:
+            return "the program does not run"
+        if signum not in signal.valid_signals():
+            return "no such signal"
+        return "" if signal_foreground(self._pid, self._program.terminal, signum) else "nobody was there to signal"
+
+    def stop(self, grace_ms: int) -> None:
+        if self._state == packets.PREPARED:
+            self._never_started()
+        elif self._state == packets.RUNNING and not self._ended:
+            self._ending.stop(time.monotonic(), grace_ms / 1000)
+
+    def go(self) -> None:
+        if self._state == packets.PREPARED:
+            self._start()
+
+    def supervised(self) -> None:
+        """A supervisor has come: from now on its connection decides, not the time."""
+        if self._state == packets.PREPARED:
+            self._deadline = None
+
+    def abandoned(self) -> None:
+        """The supervisor has gone: before GO, nothing may start any more."""
+        if self._state == packets.PREPARED:
+            self._never_started()
+
+    def info(self) -> bytes:
+        alive = self._state == packets.RUNNING
+        return packets.info(alive, self._pid, self._last_output, self._writer.end, self.cols, self.rows)
+
+    # the program
+
+    @property
+    def _pid(self) -> int:
+        return self._program.pid if self._program is not None else 0
+
+    def _start(self) -> None:
+        launch = self._launch._replace(cols=self.cols, rows=self.rows)
+        try:
+            started = program.start(launch)
+        except program.CannotStart as error:
+            return self._finish({"kind": exitfile.LAUNCH, "exit_code": error.code, "message": error.message})
+        except OSError as error:
+            return self._finish({"kind": exitfile.MACHINE, "message": error.strerror})
+        self._program = started
+        self._state = packets.RUNNING
+        self._started_at = now_ms()
+        seen = processes.look(started.pid)
+        _write(f"{self._directory}/{STARTED_NAME}", f"{started.pid} {seen.start if seen else 0}\n")
+        self._watch_terminal()
+        for descriptor in (started.out, started.err):
+            if descriptor >= 0:
+                self._selector.register(descriptor, selectors.EVENT_READ, self._pipe_ready)
+        self._clients.tell(packets.started(started.pid, self._started_at))
+        if launch.stdin_data and launch.stdin != "null":
+            self._pending += launch.stdin_data
+            self._feed()
+        self._launch = launch._replace(stdin_data=b"", env={}, argv=())
+        return None
+
+    def _watch_terminal(self) -> None:
+        assert self._program is not None
+        self._events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._pending else 0)
+        self._selector.register(self._program.terminal, self._events, self._terminal_ready)
+
+    def _terminal_ready(self, descriptor: int, mask: int) -> None:
+        if mask & selectors.EVENT_READ:
+            data, over = _drain(descriptor)
+            if data:
+                self._take(packets.OUT, data)
+            if over:
+                self._selector.unregister(descriptor)
+                self._events = 0
+                if not self._ended:
+                    self._terminal_again = time.monotonic() + _HUNG_UP_SECONDS
+                return
+        if mask & selectors.EVENT_WRITE:
+            self._feed()
+
+    def _pipe_ready(self, descriptor: int, _mask: int) -> None:
+        data, over = _drain(descriptor)
+        if data:
+            self._take(self._stream_of(descriptor), data)
+        if over:
+            self._selector.unregister(descriptor)
+
+    def _stream_of(self, descriptor: int) -> int:
+        return packets.ERR if self._program is not None and descriptor == self._program.err else packets.OUT
+
+    def _take(self, stream: int, data: bytes) -> None:
+        now = self._last_output = now_ms()
+        offset = self._writer.append(stream, data, now)
+        self._clients.output(offset, stream, data)
+        if self._launch.stdio != "terminal":
+            return
+        for found in self._scanner.feed(data, offset):
+            self._marks.see(found)
+            reply = answer(found, self.cols, self.rows, self._marks.modes)
+            if reply and len(self._pending) < _MAX_ANSWERS:
+                self._pending += reply
+            said = self._listening.hear(found)
+            if said is not None and said != self._said:
+                self._hear(said, now)
+        if self._pending:
+            self._feed()
+
+    def _hear(self, said: Said, now: int) -> None:
+        self._said = said
+        self._status = packets.status(now, said.activity, "terminal", said.rule, said.text)
+        if said.activity == "waiting":
+            self._record(packets.MARKER, f"waiting: {said.text}".encode())
+        self._clients.tell(self._status)
+
+    def _record(self, stream: int, data: bytes) -> None:
+        offset = self._writer.append(stream, data, now_ms())
+        self._clients.output(offset, stream, data)
+
+    def _masked(self, data: bytes) -> bytes:
+        """What is typed where the terminal shows nothing (a password) is recorded at equal length only."""
+        assert self._program is not None
+        try:
+            flags = termios.tcgetattr(self._program.terminal)[3]
+        except termios.error:
+            return data
+        return b"*" * len(data) if flags & termios.ICANON and not flags & termios.ECHO else data
+
+    def _feed(self) -> None:
+        """Give the program what it takes of its input now; the selector tells when it takes more."""
+        if self._program is None:
+            return
+        terminal = self._program.terminal
+        try:
+            while self._pending:
+                del self._pending[: os.write(terminal, self._pending[:_READ])]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._pending.clear()
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._pending else 0)
+        if self._events not in (0, events):  # 0: hung up
+            self._events = events
+            self._selector.modify(terminal, events, self._terminal_ready)
+
+    # the end
+
+    def _end_of_program(self) -> None:
+        """All processes are gone: take their last bytes, then tell."""
+        assert self._program is not None
+        for descriptor in (self._program.out, self._program.err, self._program.terminal):
+            self._last_bytes(descriptor)
+        status = self._statuses.get(self._pid)
+        code = os.waitstatus_to_exitcode(status) if status is not None else None
+        self._finish(
+            {
+                "kind": exitfile.EXITED,
+                "exit_code": code if code is not None and code >= 0 else None,
+                "signal": -code if code is not None and code < 0 else None,
+                "left": self._ending.left,
+            }
+        )
+
+    def _last_bytes(self, descriptor: int) -> None:
+        if descriptor < 0:
+            return
+        deadline = time.monotonic() + _LAST_BYTES_SECONDS
+        while time.monotonic() < deadline:
+            data, over = _drain(descriptor)
+            if data:
+                self._take(self._stream_of(descriptor), data)
+            if over or (not data and self._ending.left):
+                return
+            if not data:
+                time.sleep(0.002)  # written already, but still on its way through the terminal
+
+    def _never_started(self) -> None:
+        self._finish({"kind": exitfile.NEVER_STARTED, "message": "its supervisor went away before it was let go"})
+
+    def _finish(self, fields: dict[str, int | str | None]) -> None:
+        if self._state == packets.ENDED:
+            return
+        self._state = packets.ENDED
+        self._ended = True
+        self._ending.due = self._terminal_again = None
+        if self._program is not None:
+            for descriptor in (self._program.terminal, self._program.out, self._program.err):
+                if descriptor >= 0:
+                    try:
+                        self._selector.unregister(descriptor)
+                    except KeyError:
+                        pass
+        self._writer.close()
+        common = {
+            "pid": self._pid,
+            "started_at": self._started_at or None,
+            "ended_at": now_ms(),
+            "offset": self._writer.end,
+        }
+        try:
+            found = exitfile.write_exit(self._directory, {**fields, **common})
+        except OSError as error:
+            print(f"{self._directory}: exit.json: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the log
+            found = exitfile.to_json({**fields, **common})
+        self._deadline = time.monotonic() + _LINGER_SECONDS
+        try:
+            os.unlink(self._socket_path)
+        except OSError:
+            pass
+        while self._clients.accept(self._listener):
+            pass  # who has connected in time is served
+        self._selector.unregister(self._listener)
+        self._listener.close()
+        self._clients.finish(packets.encode(packets.EXIT, found.rstrip()))
+
+
+def _drain(descriptor: int) -> tuple[bytes, bool]:
+    """At most about `_TICK` bytes, and whether this was the end."""
+    parts: list[bytes] = []
+    taken = 0
+    over = False
+    while taken < _TICK:
+        try:
+            data = os.read(descriptor, _READ)
+        except BlockingIOError:
+            break
+        except OSError as error:
+            if error.errno != errno.EIO:  # EIO: nobody has the terminal open any more
+                raise
+            over = True
+            break
+        if not data:
+            over = True
+            break
+        parts.append(data)
+        taken += len(data)
+    return (parts[0] if len(parts) == 1 else b"".join(parts)), over
+
+
+def _signals() -> int:
+    """The reading end of a pipe that gets the number of every signal we care for."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for signum in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(signum, lambda _signum, _frame: None)
+    for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGTSTP, signal.SIGTTOU, signal.SIGTTIN):
+        signal.signal(signum, signal.SIG_IGN)
+    return reader
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return  # a full disk: only the search after a holder's death knows less
+    try:
+        os.write(descriptor, text.encode())
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)

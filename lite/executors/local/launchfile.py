@@ -1,0 +1,82 @@
+"""What a holder must know to start its program: written by the executor, read and removed by the holder.
+
+Fields end with a NUL, which neither arguments nor environments can hold; their number comes first, the bytes for
+stdin last. Not JSON: its parser would be a third of a holder's memory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+NAME = "launch"
+_VERSION = b"1"
+
+
+class LaunchFile(NamedTuple):
+    """`stdio` and `stdin` as in `providers.base.Launch`; `env` is complete."""
+
+    session: str
+    home: str
+    token: int
+    cwd: str
+    cols: int
+    rows: int
+    cap_bytes: int
+    record: bool
+    stdio: str
+    stdin: str
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    stdin_data: bytes
+
+
+def write_launch(directory: str, launch: LaunchFile) -> None:
+    """Raises OSError; ValueError for a NUL in an argument or in the environment."""
+    fixed = [*(str(field) for field in launch[:7]), "1" if launch.record else "", launch.stdio, launch.stdin]
+    variables = [f"{key}={value}" for key, value in launch.env.items()]
+    fields = [*fixed, str(len(launch.argv)), *launch.argv, *variables]
+    if any("\0" in field for field in fields):
+        raise ValueError("a NUL character in an argument or in the environment")
+    head = b"".join(os.fsencode(field) + b"\0" for field in fields)
+    path = f"{directory}/{NAME}"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(_VERSION + b"\0" + str(len(fields)).encode() + b"\0" + head + launch.stdin_data)
+
+
+def take_launch(directory: str) -> LaunchFile:
+    """Read and remove it. Raises OSError, ValueError when it is of another version."""
+    path = f"{directory}/{NAME}"
+    with open(path, "rb") as file:
+        data = file.read()
+    os.unlink(path)
+    version, count, rest = data.split(b"\0", 2)
+    if version != _VERSION:
+        raise ValueError(f"launch file of version {version!r}")
+    *raw, stdin_data = rest.split(b"\0", int(count))
+    fields = [os.fsdecode(field) for field in raw]
+    argc = int(fields[10])
+    return LaunchFile(
+        session=fields[0],
+        home=fields[1],
+        token=int(fields[2]),
+        cwd=fields[3],
+        cols=int(fields[4]),
+        rows=int(fields[5]),
+        cap_bytes=int(fields[6]),
+        record=bool(fields[7]),
+        stdio=fields[8],
+        stdin=fields[9],
+        argv=fields[11 : 11 + argc],
+        env=dict(field.split("=", 1) for field in fields[11 + argc :]),
+        stdin_data=stdin_data,
+    )
+
+
+def remove_launch(directory: str) -> None:
+    try:
+        os.unlink(f"{directory}/{NAME}")
+    except FileNotFoundError:
+        pass
