@@ -5,7 +5,9 @@ Foreign errors (sqlite3, OSError, httpx, ...) are mapped to these once, at the e
 
 from __future__ import annotations
 
-from typing import ClassVar
+TYPE_CHECKING = False  # type checkers take it for true; importing typing costs as much as argparse
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 class QuarterdeckError(Exception):

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
+
+TYPE_CHECKING = False  # type checkers take it for true
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CONFIG_NAME = "quarterdeck.yaml"
 _SOCKET_PATH_MAX = 100  # bytes; Linux allows 107, macOS 103
@@ -17,13 +20,17 @@ class Home:
     """The paths of one home. Nothing is created before `create`."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would follow links
+        self._root = os.path.abspath(root)  # noqa: PTH100 - resolve() would follow links
 
     def __repr__(self) -> str:
-        return f"<Home {self.root}>"
+        return f"<Home {self._root}>"
 
     def __fspath__(self) -> str:
-        return str(self.root)
+        return self._root
+
+    @property
+    def root(self) -> Path:
+        return _path(self._root)
 
     @property
     def database(self) -> Path:
@@ -55,6 +62,11 @@ class Home:
         return self.socket_for("qd.sock")
 
     @property
+    def socket_path(self) -> str:
+        """The same as text."""
+        return self._socket_for("qd.sock")
+
+    @property
     def nursery_socket(self) -> Path:
         return self.socket_for("nursery.sock")
 
@@ -63,13 +75,16 @@ class Home:
 
     def socket_for(self, name: str) -> Path:
         """A socket's path: below the home, or in the runtime directory under a hash when that is too long."""
-        direct = self.root / name
+        return _path(self._socket_for(name))
+
+    def _socket_for(self, name: str) -> str:
+        direct = f"{self._root}/{name}"
         if len(os.fsencode(direct)) <= _SOCKET_PATH_MAX:
             return direct
         import hashlib  # a third of this module's import time
 
-        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
-        return runtime_directory() / digest / name
+        digest = hashlib.sha256(os.fsencode(self._root)).hexdigest()[:16]
+        return str(runtime_directory() / digest / name)
 
     def create(self) -> None:
         """Make the directories, private to this user, with a `.gitignore` of `*`."""
@@ -85,21 +100,26 @@ def find_home(explicit: str | None = None, start: str | None = None) -> Home:
     """The home a command in `start` (default: the current directory) means."""
     chosen = explicit or os.environ.get("QD_HOME")
     if chosen:
-        return Home(Path(chosen).expanduser())
-    config = find_config(start)
-    if config is not None:
-        return Home(config.parent / ".quarterdeck")
-    return Home(state_directory())
+        return Home(os.path.expanduser(chosen))  # noqa: PTH111 - see `_path`
+    directory = _directory_of_config(start)
+    return Home(f"{directory}/.quarterdeck" if directory else state_directory())
 
 
 def find_config(start: str | None = None) -> Path | None:
     """The nearest `quarterdeck.yaml`, from `start` upward."""
-    here = Path(os.path.abspath(start or Path.cwd()))  # noqa: PTH100
-    for directory in (here, *here.parents):
-        candidate = directory / CONFIG_NAME
-        if candidate.is_file():
-            return candidate
-    return None
+    directory = _directory_of_config(start)
+    return _path(f"{directory}/{CONFIG_NAME}") if directory else None
+
+
+def _directory_of_config(start: str | None) -> str:
+    here = os.path.abspath(start or ".")  # noqa: PTH100
+    while True:
+        if os.path.isfile(f"{here}/{CONFIG_NAME}"):  # noqa: PTH113
+            return here
+        above = os.path.dirname(here)  # noqa: PTH120
+        if above == here:
+            return ""
+        here = above
 
 
 def config_for(home: Home) -> Path:
@@ -112,16 +132,16 @@ def config_for(home: Home) -> Path:
 
 def state_directory() -> Path:
     """`$XDG_STATE_HOME/quarterdeck`, also where the list of known homes is kept."""
-    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(base) / "quarterdeck"
+    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # noqa: PTH111
+    return _path(base) / "quarterdeck"
 
 
 def runtime_directory() -> Path:
     """A short private directory for sockets: `$XDG_RUNTIME_DIR/quarterdeck`, else `/tmp/quarterdeck-<uid>`."""
     base = os.environ.get("XDG_RUNTIME_DIR")
     if base and len(os.fsencode(base)) < 40 and os.access(base, os.W_OK):
-        return Path(base) / "quarterdeck"
-    return Path("/tmp") / f"quarterdeck-{os.getuid()}"
+        return _path(base) / "quarterdeck"
+    return _path(f"/tmp/quarterdeck-{os.getuid()}")
 
 
 def remember(root: Path) -> None:
@@ -143,7 +163,14 @@ def known_homes() -> list[Home]:
         lines = (state_directory() / "homes").read_text().splitlines()
     except OSError:
         return []
-    return [Home(line) for line in dict.fromkeys(lines) if line and Path(line).is_dir()]
+    return [Home(line) for line in dict.fromkeys(lines) if line and _path(line).is_dir()]
+
+
+def _path(text: str) -> Path:
+    """pathlib costs a fifth of a short command's time: import it only where a path is really worked with."""
+    from pathlib import Path
+
+    return Path(text)
 
 
 def _private(directory: Path) -> None:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
 
 from lite import __version__, errors
 from lite.api.exchange import HINT, Connection, Disconnected, quote, target
 from lite.errors import NoSupervisor, QuarterdeckError
 
+TYPE_CHECKING = False  # type checkers take it for true; importing typing costs as much as argparse
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Any
 
     from lite.api.messages import (
         ActivityJson,

@@ -5,11 +5,14 @@ Part of the light client: no http.client (30 ms), no asyncio.
 
 from __future__ import annotations
 
+import _socket as socket  # what is used of it, without the 3 ms of the module around it
 import select
-import socket
-from collections.abc import Iterator, Mapping
 
 from lite.errors import NoSupervisor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 _CHUNK = 64 * 1024
 _MAX_HEAD = 64 * 1024

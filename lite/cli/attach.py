@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from lite.cli.commands import Command
 from lite.errors import NotSupported, SessionRefused, UsageError
 from lite.terminal.keys import DEFAULT, DetachKey
 from lite.terminal.sanitize import safe
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from argparse import ArgumentParser, Namespace

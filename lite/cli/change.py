@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from lite.cli.commands import Command
 from lite.errors import QuarterdeckError, UsageError
 from lite.terminal.sanitize import safe
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Callable
+    from typing import Any
 
     from lite.cli.context import Context
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Callable
@@ -37,9 +36,16 @@ FAMILIES = {
 }
 
 
-class Command(NamedTuple):
-    """One command as its family module offers it, in a dict `COMMANDS` by name."""
+class Command:
+    """One command as its family module offers it, in a dict `COMMANDS` by name. `examples` stand below its help, one a
+    line."""
 
-    configure: Callable[[ArgumentParser], None]
-    run: Callable[[Context, Namespace], int]
-    examples: str  # shown below the help, one a line: command, two spaces, what it does
+    def __init__(
+        self,
+        configure: Callable[[ArgumentParser], None],
+        run: Callable[[Context, Namespace], int],
+        examples: str,
+    ) -> None:
+        self.configure = configure
+        self.run = run
+        self.examples = examples

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from lite.cli.commands import FAMILIES
 from lite.cli.parsing import Parser, add_globals
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
+    from typing import Any
 
 _SECONDS = 0.5  # a supervisor that is slower than this gets no say in a completion
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from lite.cli.commands import Command
 from lite.errors import ConfigInvalid, NoSupervisor, NotFound, UsageError
 from lite.home import config_for
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from typing import Any
 
     from lite.cli.context import Context
     from lite.model.settings import Settings
@@ -36,15 +37,21 @@ def _config(context: Context, arguments: Namespace) -> int:
     if arguments.verb == "validate":
         return _validate(context, arguments.file)
     if arguments.verb == "schema":
-        from lite.config import schema
-
-        context.emit(schema.plan_schema() if arguments.plan else schema.config_schema())
-        return 0
+        return _schema(context, plan=arguments.plan)
     answer = context.client().reload()
     if context.json:
         context.emit(answer)
     else:
         context.note(f"read {answer['path'] or 'the defaults'}")
+    return 0
+
+
+def _schema(context: Context, *, plan: bool) -> int:
+    if plan:
+        from lite.config.plan import plan_schema as schema
+    else:
+        from lite.config.settings import settings_schema as schema
+    context.emit(schema())
     return 0
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
 from lite.cli.style import wants_colour
 from lite.home import Home, find_home
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from lite.api.client import Client
     from lite.cli.tables import Cell
@@ -42,7 +43,7 @@ class Context:
         from lite.api.client import Client
 
         if self._client is None:
-            self._client = Client(str(self.home.socket))
+            self._client = Client(self.home.socket_path)
         return self._client
 
     def client_starting(self) -> Client:

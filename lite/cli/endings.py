@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
 
 OK, FAILED, OVER_BUDGET, NEEDS_INPUT, TIMED_OUT, CANCELLED = 0, 1, 6, 7, 8, 9
 

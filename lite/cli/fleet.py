@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from lite.cli.commands import Command
 from lite.cli.quantities import span
@@ -11,6 +10,7 @@ from lite.cli.style import badge, colour_of
 from lite.cli.tables import Cell
 from lite.errors import UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Mapping, Sequence

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from typing import TYPE_CHECKING
 
 from lite.cli.commands import Command
 from lite.errors import NotFound, UsageError
 from lite.terminal.packets import ERR, OUT
 from lite.terminal.sanitize import SafeStream
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Callable, Iterator

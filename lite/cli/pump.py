@@ -23,6 +23,7 @@ from lite.terminal.passthrough import Passthrough
 
 _CHUNK = 64 * 1024
 _MAX_PENDING = 16 << 20  # bytes typed or pasted that the session has not taken yet
+_SHOWN = (packets.OUT, packets.ERR, packets.PREAMBLE)
 _CANCEL = b"\x18"  # ends whatever sequence an interrupted write left open
 
 
@@ -136,7 +137,7 @@ class Pump:
         for kind, payload in self._decoder.feed(data):
             if kind == packets.OUTPUT:
                 _, stream, output = packets.parse_output(payload)
-                if stream in (packets.OUT, packets.ERR):
+                if stream in _SHOWN:
                     screen += self._filter.feed(output)
             elif kind == packets.GAP:
                 begin, end = packets.parse_gap(payload)

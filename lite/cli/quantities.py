@@ -7,7 +7,7 @@ import re
 from lite.errors import UsageError
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_PART = r"(\d+(?:\.\d+)?)(ms|s|m|h|d)"
 
 
 def duration_ms(text: str, place: str) -> int:
@@ -15,7 +15,7 @@ def duration_ms(text: str, place: str) -> int:
     text = text.strip()
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return round(float(text) * 1000)
-    parts = _PART.findall(text)
+    parts = re.findall(_PART, text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise UsageError(f"not a duration: {text!r}", hint="for example 90s, 30m or 1h30m", place=place)
     return round(sum(float(number) * _UNITS[unit] for number, unit in parts))

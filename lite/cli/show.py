@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from typing import TYPE_CHECKING
 
 from lite.cli.commands import Command
 from lite.cli.fleet import elapsed
@@ -12,6 +11,7 @@ from lite.cli.quantities import span
 from lite.cli.style import badge, colour_of, paint
 from lite.terminal.sanitize import safe, safe_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 

@@ -8,11 +8,11 @@ import select
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING
 
 from lite.errors import NoSupervisor, QuarterdeckError
 from lite.restart import self_command
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -6,15 +6,16 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
 
 from lite.cli.commands import Command
 from lite.cli.quantities import duration_ms
 from lite.errors import InvalidTask, NotSupported, UsageError
 from lite.terminal.sanitize import safe
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from typing import Any
 
     from lite.api.messages import SubmitBody
     from lite.cli.context import Context
@@ -79,8 +80,7 @@ def _order(arguments: Namespace) -> SubmitBody:
             order[f"{name}_ms"] = duration_ms(text, f"--{name.replace('_', '-')}")
     order["cwd"] = _directory(arguments.cwd)
     order |= _work(arguments)
-    said = {name: value for name, value in order.items() if value not in (None, [], {})}
-    return cast("SubmitBody", said)
+    return {name: value for name, value in order.items() if value not in (None, [], {})}  # type: ignore[return-value]
 
 
 def _work(arguments: Namespace) -> dict[str, Any]:

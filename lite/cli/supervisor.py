@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
 
 from lite import __version__
 from lite.cli.commands import Command
 from lite.errors import NotSupported, QuarterdeckError
 from lite.terminal.sanitize import safe
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from typing import Any
 
     from lite.cli.context import Context
 

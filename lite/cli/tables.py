@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 from lite.cli.style import paint
 from lite.terminal.sanitize import safe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _GAP = "  "
 
 
-class Cell(NamedTuple):
-    text: str
-    colour: str = ""
+class Cell:
+    """One value of a row, with the name of its colour."""
+
+    __slots__ = ("colour", "text")
+
+    def __init__(self, text: str, colour: str = "") -> None:
+        self.text = text
+        self.colour = colour
 
 
 def render(head: Sequence[str], rows: Sequence[Sequence[Cell | str]], *, width: int | None, colour: bool) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from lite.cli.commands import Command
 from lite.cli.endings import NEEDS_INPUT, TIMED_OUT, exit_code, worst
@@ -12,6 +11,7 @@ from lite.cli.quantities import duration_ms, span
 from lite.cli.style import badge, colour_of, paint
 from lite.terminal.sanitize import safe
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Sequence

@@ -55,7 +55,7 @@ class Passthrough(Scanner):
     """Bytes of a session in, bytes for the outer terminal out. Whole sequences only: after any `feed` the terminal is
     not in the middle of one."""
 
-    special = re.compile("[\x05\x1b\x80-\x9f]")
+    special = "\x05\x1b\x80-\x9f"
 
     def __init__(self) -> None:
         super().__init__()

@@ -16,25 +16,27 @@ _INVISIBLE = (
 )
 _REPLACEMENT = "\ufffd"
 
-_SEQUENCE = re.compile(
+_SEQUENCE = (
     "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]?"
     "|(?:\x1b[\\]PX^_k]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c)"
     "|\x1b[ -/]*[0-~]?"
 )
-_BLANK = re.compile("(?:\r\n|[\t\n\v\f\r\x85\u2028\u2029])")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-_HIDDEN = re.compile(f"[{_INVISIBLE}]")
+_BLANK = "(?:\r\n|[\t\n\v\f\r\x85\u2028\u2029])"
+_CONTROL = "[\x00-\x1f\x7f-\x9f]"
+_HIDDEN = f"[{_INVISIBLE}]"
 # Joiners belong to emoji and to some scripts; between Latin letters they only deceive.
-_JOINER = re.compile("(?<![\u0300-\U0010ffff])[\u200c\u200d]|[\u200c\u200d](?![\u0300-\U0010ffff])")
+_JOINER = "(?<![\u0300-\U0010ffff])[\u200c\u200d]|[\u200c\u200d](?![\u0300-\U0010ffff])"
+_PRINTABLE_YET_INVISIBLE = frozenset("\u034f\u3164\uffa0")  # of those above, all others are not `isprintable`
 
 
 def safe(text: str) -> str:
     """`text` as one harmless line: no escape sequence, no control; line ends and tabs become spaces, what would
     reorder or hide text becomes U+FFFD."""
-    if text.isascii() and text.isprintable():
+    if text.isprintable() and (text.isascii() or _PRINTABLE_YET_INVISIBLE.isdisjoint(text)):
         return text
-    text = _BLANK.sub(" ", _SEQUENCE.sub("", text))
-    return _JOINER.sub(_REPLACEMENT, _HIDDEN.sub(_REPLACEMENT, _CONTROL.sub("", text)))
+    text = re.sub(_BLANK, " ", re.sub(_SEQUENCE, "", text))
+    text = re.sub(_HIDDEN, _REPLACEMENT, re.sub(_CONTROL, "", text))
+    return re.sub(_JOINER, _REPLACEMENT, text)
 
 
 def safe_text(text: str) -> str:
@@ -52,7 +54,7 @@ class SafeStream(Scanner):
     All else is dropped; invalid UTF-8 and invisible characters become U+FFFD. `close` resets the colours.
     """
 
-    special = re.compile(f"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029{_INVISIBLE}]")
+    special = f"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029{_INVISIBLE}"
     longest_string = 64 * 1024
 
     def __init__(self, *, colour: bool = True) -> None:

@@ -14,9 +14,9 @@ MAX_CSI = 256
 MAX_INTERMEDIATES = 8
 MAX_STRING = 8192  # characters of an OSC, DCS, APC, PM or SOS that a policy may see; longer ones are dropped unseen
 
-_BODY = re.compile(f"[ -?]{{0,{MAX_CSI}}}")
-_INTERMEDIATES = re.compile(f"[ -/]{{0,{MAX_INTERMEDIATES}}}")
-_STRING_END = re.compile("[\x07\x18\x1a\x1b\x9c]")
+_BODY = f"[ -?]{{0,{MAX_CSI}}}"
+_INTERMEDIATES = f"[ -/]{{0,{MAX_INTERMEDIATES}}}"
+_STRING_END = "[\x07\x18\x1a\x1b\x9c]"
 _STRINGS = frozenset("]PX^_k")
 _C1_STRINGS = {"\x9d": "]", "\x90": "P", "\x98": "X", "\x9e": "^", "\x9f": "_"}
 
@@ -24,10 +24,14 @@ _C1_STRINGS = {"\x9d": "]", "\x90": "P", "\x98": "X", "\x9e": "^", "\x9f": "_"}
 class Scanner:
     """Subclasses say which single characters need a look (`special`) and what becomes of each construct."""
 
-    special = re.compile("[\x1b\x80-\x9f]")
+    special = "\x1b\x80-\x9f"  # as inside the brackets of a regular expression
     longest_string: int | None = None  # after so many characters an unterminated string is given up
 
     def __init__(self) -> None:
+        # compiled here, not at import: commands that only need `sanitize.safe` shall not pay for it
+        self._special = re.compile(f"[{self.special}]")
+        self._body, self._string_end = re.compile(_BODY), re.compile(_STRING_END)
+        self._intermediates = re.compile(_INTERMEDIATES)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._carry = ""  # an incomplete sequence
         self._string = ""  # the introducer of the string we are inside of, "" outside
@@ -68,7 +72,7 @@ class Scanner:
     # machine ------------------------------------------------------------------------------------------------------
 
     def _scan(self, chunk: str) -> str:
-        if not self._carry and not self._string and self.special.search(chunk) is None:
+        if not self._carry and not self._string and self._special.search(chunk) is None:
             return chunk
         text, self._carry = self._carry + chunk, ""
         out: list[str] = []
@@ -77,7 +81,7 @@ class Scanner:
             if self._string:
                 at = self._in_string(text, at, out)
                 continue
-            found = self.special.search(text, at)
+            found = self._special.search(text, at)
             if found is None:
                 out.append(text[at:])
                 break
@@ -109,7 +113,7 @@ class Scanner:
         if following in _STRINGS:
             self._open(following)
             return start + 2
-        found = _INTERMEDIATES.match(text, start + 1)
+        found = self._intermediates.match(text, start + 1)
         stop = found.end() if found else start + 1
         if stop - start - 1 == MAX_INTERMEDIATES:
             return stop
@@ -121,7 +125,7 @@ class Scanner:
         return stop + 1
 
     def _csi(self, text: str, start: int, out: list[str]) -> int | None:
-        found = _BODY.match(text, start)
+        found = self._body.match(text, start)
         stop = found.end() if found else start
         if stop - start == MAX_CSI:
             return stop
@@ -136,7 +140,7 @@ class Scanner:
         self._string, self._collected, self._length = kind, "", 0
 
     def _in_string(self, text: str, at: int, out: list[str]) -> int:
-        found = _STRING_END.search(text, at)
+        found = self._string_end.search(text, at)
         stop = found.start() if found else len(text)
         limit = self.longest_string
         if limit is not None and self._length + stop - at > limit:

@@ -44,7 +44,9 @@ def test_ls_shows_state_reason_and_run(qd: Qd, supervisor: FakeSupervisor) -> No
 
 
 def test_ls_passes_its_filters_on(qd: Qd, supervisor: FakeSupervisor) -> None:
-    assert qd("ls", "--run", "r", "--state", "failed", "--state", "running", "--agent", "a", "--dead", "-n", "7").code == 0
+    assert (
+        qd("ls", "--run", "r", "--state", "failed", "--state", "running", "--agent", "a", "--dead", "-n", "7").code == 0
+    )
     _, _, query, _ = supervisor.asked[-1]
     assert query == {
         "run": ["r"], "state": ["failed", "running"], "agent": ["a"], "dead": ["true"], "limit": ["7"], "newest": ["true"],
@@ -117,7 +119,16 @@ def test_hostile_names_never_reach_the_terminal(
 
 def test_show_tells_why_and_what_came_out(qd: Qd, supervisor: FakeSupervisor) -> None:
     supervisor.tasks(
-        task(1, state="failed", exit_code=3, output="line 1\nline 2\n", tokens_in=5, tokens_out=7, cost_usd=0.5, cost_source="reported")
+        task(
+            1,
+            state="failed",
+            exit_code=3,
+            output="line 1\nline 2\n",
+            tokens_in=5,
+            tokens_out=7,
+            cost_usd=0.5,
+            cost_source="reported",
+        )
     )
     one = task(1)["id"]
     supervisor.routes["GET", f"/v1/tasks/{one}/explain"] = {**EXPLANATION, "summary": "failed with exit code 3"}

@@ -80,7 +80,9 @@ def test_export_writes_a_whole_cast_or_none(qd: Qd, supervisor: FakeSupervisor, 
     assert sorted(path.name for path in tmp_path.glob("*cast*")) == ["a.cast", "b.cast"]
 
 
-def test_send_presses_enter_unless_told_not_to(qd: Qd, supervisor: FakeSupervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_send_presses_enter_unless_told_not_to(
+    qd: Qd, supervisor: FakeSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     supervisor.routes["POST", "/v1/tasks/x/send"] = {"result": "delivered", "reason": ""}
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\x03\xff")))
     assert qd("send", "x", "yes").out == "delivered\n"

@@ -107,7 +107,9 @@ def test_errors_in_json_are_one_object_on_stderr(qd: Qd) -> None:
     assert told["hint"]
 
 
-def test_unexpected_errors_are_told_without_a_traceback(qd: Qd, supervisor: FakeSupervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_errors_are_told_without_a_traceback(
+    qd: Qd, supervisor: FakeSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     supervisor.routes["GET", "/v1/tasks"] = [{"no": "task"}]
     result = qd("ls")
     assert (result.code, "internal error: KeyError" in result.err, "Traceback" in result.err) == (1, True, False)
@@ -131,7 +133,9 @@ def test_the_home_of_the_command_line_wins(qd: Qd, supervisor: FakeSupervisor, t
     assert qd("ls", "--home", str(tmp_path / "other")).code == 5
 
 
-def test_colours_follow_the_option_then_the_environment(qd: Qd, supervisor: FakeSupervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colours_follow_the_option_then_the_environment(
+    qd: Qd, supervisor: FakeSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tests.cli.fake import task
 
     supervisor.tasks(task())
