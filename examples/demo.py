@@ -1,0 +1,349 @@
+"""The demo: the plan of `02_two_lanes`, run by the real `qd`, as a user would (`make demo`).
+
+With --headless it answers the agent's question itself, stops what it started, removes its directory and exits 0 only
+when every task succeeded. Without, it waits for your answer and leaves the fleet running for you to look at.
+Standard library only; needs git on PATH.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import select
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+EXAMPLE = Path(__file__).parent / "02_two_lanes"
+PLAN = EXAMPLE / "plan.yaml"
+ANSWER = "wordy"
+LIMIT_SECONDS = 120  # of the headless demo, all in all
+CALL_SECONDS = 90  # of one command
+TASKS_AT_LEAST = 8
+_COLOURS = {"dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36, "bold": 1}
+
+
+class DemoError(Exception):
+    """The demo did not go as planned; the text says how."""
+
+
+class Deck:
+    """The `qd` of this interpreter's environment, in a project of its own."""
+
+    def __init__(self, folder: Path, *, private: bool) -> None:
+        self.folder = folder
+        self.project = folder / "two-lanes"
+        shutil.copytree(EXAMPLE, self.project, ignore=shutil.ignore_patterns("build", ".quarterdeck", "__pycache__"))
+        self.command = find_qd()
+        env = {name: value for name, value in os.environ.items() if not name.startswith("QD_")}
+        # the tasks' python3 is the one that runs this
+        env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH") or os.defpath])
+        if not env.get("HOME"):
+            env["HOME"] = str(folder)
+        if private:  # leaves no trace in the user's list of homes
+            env["XDG_STATE_HOME"] = str(folder / "state")
+        self.env = env
+        if shutil.which("git", path=env["PATH"]) is None:
+            raise DemoError("git is not on PATH; the demo's tasks use it")
+
+    def qd(self, *args: str) -> str:
+        """What `qd ARGS...` printed. Raises `DemoError` when it exits with anything but 0."""
+        try:
+            done = subprocess.run(
+                [self.command, *args],
+                cwd=self.project,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=CALL_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise DemoError(f"qd {shlex.join(args)}: no answer within {CALL_SECONDS} s") from error
+        if done.returncode:
+            raise DemoError(f"qd {shlex.join(args)}: exit code {done.returncode}\n{done.stdout}{done.stderr}".rstrip())
+        return done.stdout
+
+    def ask(self, *args: str) -> Any:
+        """The answer of `qd ARGS... --json`."""
+        return json.loads(self.qd(*args, "--json"))
+
+    def show(self, *args: str) -> int:
+        """Run a command on the user's own terminal."""
+        sys.stdout.flush()
+        return subprocess.run([self.command, *args], cwd=self.project, env=self.env, check=False).returncode
+
+    def log(self) -> str:
+        """The end of the supervisor's log."""
+        try:
+            return (self.project / ".quarterdeck" / "supervisor.log").read_text(errors="replace")[-3000:]
+        except OSError:
+            return ""
+
+
+def find_qd() -> str:
+    """The executable beside this interpreter, else the one on PATH."""
+    beside = Path(sys.executable).parent / "qd"
+    found = str(beside) if beside.is_file() else shutil.which("qd")
+    if found is None:
+        raise DemoError("qd is not installed; `make setup` does that, `make demo` runs this with it")
+    return found
+
+
+class Follower:
+    """`qd events -f --json` of one run. Ends what it started."""
+
+    def __init__(self, deck: Deck, run: str) -> None:
+        self._rest = b""
+        self._process = subprocess.Popen(
+            [deck.command, "events", "-f", "--json", "--run", run],
+            cwd=deck.project,
+            env=deck.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def fileno(self) -> int:
+        assert self._process.stdout is not None
+        return self._process.stdout.fileno()
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """The events that have arrived; blocks until there is something. Raises `DemoError` at the stream's end."""
+        data = os.read(self.fileno(), 65536)
+        if not data:
+            assert self._process.stderr is not None
+            said = self._process.stderr.read().decode(errors="replace").strip()
+            raise DemoError(f"qd events ended early: {said or f'exit code {self._process.wait()}'}")
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return map(json.loads, lines)
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+class Demo:
+    """Submits the plan, tells what happens, line by line, and sees to the question."""
+
+    def __init__(self, deck: Deck, *, headless: bool) -> None:
+        self.deck = deck
+        self.headless = headless
+        self.run = ""
+        self._tasks: dict[str, dict[str, Any]] = {}
+        self._started: dict[str, int] = {}
+        self._begun_at = 0
+        self._asking = ""  # the task that waits for a person
+
+    def play(self) -> float:
+        """Seconds it took. Raises `DemoError` unless every task succeeded."""
+        begun = time.monotonic()
+        answer = self.deck.ask("run", "plan.yaml")
+        self.run = answer["run"]["id"]
+        self._begun_at = answer["run"]["created_at"]
+        self._tasks = {task["id"]: task for task in answer["tasks"]}
+        lanes = {task["lane"] for task in answer["tasks"] if task["lane"]}
+        print(f"plan {answer['run']['name']}: {len(self._tasks)} tasks, {len(lanes)} lanes, in {self.deck.project}")
+        follower = Follower(self.deck, self.run)
+        try:
+            self._follow(follower)
+        finally:
+            follower.close()
+        took = time.monotonic() - begun
+        self._check()
+        return took
+
+    def _follow(self, follower: Follower) -> None:
+        while True:
+            wanted: list[Any] = [follower]
+            if self._asking and sys.stdin.isatty():
+                wanted.append(sys.stdin)
+            ready = select.select(wanted, [], [])[0]
+            if sys.stdin in ready:
+                self._typed(sys.stdin.readline())
+            if follower in ready:
+                for event in follower.read():
+                    self._tell(event)
+                    if event["kind"] == "run.finished":
+                        return
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        task = self._tasks.get(event["task"])
+        if task is None:
+            return
+        kind, data, at = event["kind"], event["data"], event["at"]
+        if kind == "task.started":
+            self._started[task["id"]] = at
+            lane = f", lane {task['lane']}" if task["lane"] else ""
+            self._line(at, task, "started", "cyan", f"agent {task['agent']}{lane}")
+        elif kind == "session.waiting":
+            self._line(at, task, "asks", "yellow", str(data.get("text") or ""))
+            self._asked(task)
+        elif kind == "session.answered":
+            self._asking = ""
+            self._line(at, task, "goes on", "cyan", "it was answered")
+        elif kind == "task.succeeded":
+            took = (at - self._started.get(task["id"], at)) / 1000
+            output = (self.deck.ask("show", task["id"])["output"] or "").strip().partition("\n")[0]
+            self._line(at, task, "succeeded", "green", f"{took:.1f} s" + (f", hands on: {output}" if output else ""))
+        elif kind in ("task.failed", "task.cancelled", "task.skipped", "task.retrying", "task.parked"):
+            why = ": ".join(str(data[key]) for key in ("reason", "detail") if data.get(key))
+            self._line(at, task, kind.partition(".")[2], "red", why)
+
+    def _asked(self, task: dict[str, Any]) -> None:
+        if self.headless:
+            result = self.deck.ask("send", task["id"], ANSWER)
+            if result["result"] != "delivered":
+                raise DemoError(f"the answer was not taken: {result}")
+            return
+        self._asking = task["id"]
+        ref = f"two-lanes/{task['name']}"
+        print(f"\n  It is your turn. From another terminal, in {self.deck.project}:")
+        print(f"    {shown(self.deck)} attach {ref}      take over its terminal, answer, leave with ctrl-]")
+        print(f"    {shown(self.deck)} send {ref} {ANSWER}  type one line into it")
+        if sys.stdin.isatty():
+            print("  Or press Enter to attach here, or type the answer here.\n")
+        sys.stdout.flush()
+
+    def _typed(self, line: str) -> None:
+        if not line:
+            raise KeyboardInterrupt  # ctrl-d
+        if line.strip():
+            self.deck.ask("send", self._asking, line.strip())
+        else:
+            self.deck.show("attach", self._asking)
+
+    def _line(self, at: int, task: dict[str, Any], what: str, colour: str, more: str) -> None:
+        moment = f"{(at - self._begun_at) / 1000:6.1f} s"
+        print(f"{paint(moment, 'dim')}  {task['name']:12}  {paint(f'{what:9}', colour)}  {more}".rstrip(), flush=True)
+
+    def _check(self) -> None:
+        tasks = self.deck.ask("ls", "--run", self.run, "--all")
+        bad = [f"{task['name']} {task['state']} ({task['reason']})" for task in tasks if task["state"] != "succeeded"]
+        if bad:
+            raise DemoError(f"not every task succeeded: {', '.join(bad)}")
+        if len(tasks) < TASKS_AT_LEAST:
+            raise DemoError(f"only {len(tasks)} tasks have run")
+        if not list((self.deck.project / "build").glob("*.pyz")):
+            raise DemoError("every task succeeded, but what they should have built is not there")
+
+
+def paint(text: str, colour: str) -> str:
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+
+def shown(deck: Deck) -> str:
+    """How the user may call our `qd`."""
+    return "qd" if shutil.which("qd") == deck.command else shlex.quote(deck.command)
+
+
+def summary(demo: Demo, took: float) -> None:
+    print(f"\n{paint('qd ls', 'bold')}", flush=True)
+    demo.deck.show("ls", "--run", demo.run)
+    for task, lines in (("check", 4), ("merge", 9)):
+        print(f"\n{paint(f'qd logs two-lanes/{task} --tail {lines}', 'bold')}", flush=True)
+        demo.deck.show("logs", f"two-lanes/{task}", "--tail", str(lines))
+    print(f"\nevery task succeeded, in {took:.1f} s", flush=True)
+
+
+def headless() -> int:
+    """Everything, and nothing left behind."""
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(LIMIT_SECONDS)
+    folder = Path(tempfile.mkdtemp(prefix="qd-demo-"))
+    deck = None
+    try:
+        deck = Deck(folder, private=True)
+        demo = Demo(deck, headless=True)
+        summary(demo, demo.play())
+    except DemoError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        if deck is not None:
+            print(f"demo: the end of the supervisor's log:\n{deck.log()}", file=sys.stderr)
+        return 1
+    finally:
+        signal.alarm(0)
+        clean(deck, folder)
+    return 0
+
+
+def clean(deck: Deck | None, folder: Path) -> None:
+    if deck is not None and (deck.project / ".quarterdeck").exists():
+        try:
+            print(deck.qd("down", "--yes").strip(), flush=True)
+        except DemoError as error:
+            print(f"demo: {error}", file=sys.stderr)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def in_terminal() -> int:
+    """The same, but the question is yours, and the fleet stays."""
+    folder = Path(tempfile.mkdtemp(prefix="qd-demo-"))
+    try:
+        deck = Deck(folder, private=False)
+    except DemoError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        shutil.rmtree(folder, ignore_errors=True)
+        return 1
+    demo = Demo(deck, headless=False)
+    code = 0
+    try:
+        summary(demo, demo.play())
+    except DemoError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        code = 1
+    except KeyboardInterrupt:
+        print("\ndemo: no longer watching", flush=True)
+        code = 130
+    farewell(deck)
+    return code
+
+
+def farewell(deck: Deck) -> None:
+    qd = shown(deck)
+    print(f"""
+The supervisor goes on, and so does whatever it runs. In {deck.project} try:
+    {qd} ls                            what there is
+    {qd} logs two-lanes/merge          what a task printed
+    {qd} show two-lanes/notes          everything about a task
+    {qd} run plan.yaml                 once more; then attach, cancel, retry, or kill -9 the supervisor (qd homes)
+To end it:
+    (cd {shlex.quote(str(deck.project))} && {qd} down) && rm -rf {shlex.quote(str(deck.folder))}""")
+
+
+def _too_long(*_: object) -> None:
+    raise DemoError(f"not done after {LIMIT_SECONDS} s")
+
+
+def _terminated(*_: object) -> None:
+    sys.exit(143)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Run the example plan 02_two_lanes.")
+    parser.add_argument("--headless", action="store_true", help="print progress, answer by itself, leave nothing")
+    asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        return headless() if asked.headless else in_terminal()
+    except KeyboardInterrupt:
+        print("\ndemo: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
