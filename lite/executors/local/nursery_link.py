@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import subprocess
 import time
 
 from lite.aio.tasks import Jobs
@@ -125,32 +126,38 @@ class NurseryLink:
     async def _start(self) -> bool:
         """True when it says that it listens."""
         reader, writer = os.pipe()
-        os.set_inheritable(writer, True)
         try:
-            pid = _spawn(self._home, writer)
+            process = _spawn(self._home, writer)
         except OSError as error:
             os.close(reader)
             raise ExecutorError(f"the nursery cannot be started: {error}") from error
         finally:
             os.close(writer)
         try:
-            await asyncio.to_thread(os.waitpid, pid, 0)  # it forks at once and ends
+            await asyncio.to_thread(process.wait)  # it forks at once and ends
             return await asyncio.wait_for(_first_byte(reader), _READY_SECONDS)
         except TimeoutError:
             return False
 
 
-def _spawn(home: Home, ready: int) -> int:
+def _spawn(home: Home, ready: int) -> subprocess.Popen[bytes]:
+    """Popen, not posix_spawn: that one leaves two signals ignored for good."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("QD_")}
     environment["QD_HOME"] = str(home.root)
     argv = self_command("_nursery", str(home.root), str(home.nursery_socket), str(ready))
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    files: list[tuple[object, ...]] = [
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, str(home.nursery_log), flags, 0o600),
-        (os.POSIX_SPAWN_DUP2, 1, 2),
-    ]
-    return os.posix_spawn(argv[0], argv, environment, file_actions=files)
+    descriptor = os.open(home.nursery_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        return subprocess.Popen(
+            argv,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            pass_fds=(ready,),
+            start_new_session=True,
+        )
+    finally:
+        os.close(descriptor)
 
 
 async def _first_byte(descriptor: int) -> bool:
