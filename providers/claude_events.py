@@ -1,8 +1,8 @@
 """Reading Claude Code's `stream-json` output: what it says, and whether it went well.
 
-Facts it rests on, seen with 2.1: one `assistant` line per content block, the same message id repeated, so usage is taken
-from the `result` line only; an API failure has subtype `success` with `is_error`; an interrupted run exits 0; SIGTERM
-leaves no result at all; wrong flags and a session in use are told on stderr only.
+Facts it rests on, seen with 2.1: one `assistant` line per content block, the same message id repeated, so usage is
+taken from the `result` line only; an API failure has subtype `success` with `is_error`; an interrupted run exits 0;
+SIGTERM leaves no result at all; wrong flags and a session in use are told on stderr only.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ _BY_ERROR = {
     "rate_limit": ("rate-limit", True),
     "overloaded": ("overloaded", True),
     "connection_failed": ("connection", True),
-    "stream_cut": ("cut-stream", True),
 }
 _BY_TERMINAL = {"aborted_streaming": "interrupted", "aborted_tools": "interrupted", "budget_exhausted": "budget"}
 _BY_SUBTYPE = {"error_max_budget_usd": "budget", "error_max_turns": "max-turns"}
@@ -56,12 +55,13 @@ class ClaudeParser(JsonLinesParser):
         super().__init__()
         self._session = ""
         self._result: dict[str, Any] | None = None
+        self._counted: dict[str, Any] = {}  # the last result there was, for the usage
         self._api_error: dict[str, Any] = {}  # the synthetic assistant line that tells of a failed call
         self._last_text = ""
         self._interrupted = False
+        self._patched = False  # it asked the model to go on where a stream was cut
 
     def on_object(self, said: dict[str, Any], raw: bytes) -> Iterator[AgentEvent]:
-        self._session = text_of(said.get("session_id")) or self._session
         match said.get("type"):
             case "system":
                 yield self._system(said, raw)
@@ -74,7 +74,7 @@ class ClaudeParser(JsonLinesParser):
             case "control_request":
                 yield self._asked(said, raw)
             case "result":
-                self._result = said
+                self._result = self._counted = said
                 yield AgentEvent(EventKind.USAGE, "", _usage_data(said), raw)
                 text = text_of(said.get("result")) or "; ".join(_errors(said))
                 yield AgentEvent(
@@ -85,7 +85,9 @@ class ClaudeParser(JsonLinesParser):
 
     def _system(self, said: dict[str, Any], raw: bytes) -> AgentEvent:
         match said.get("subtype"):
-            case "init":
+            case "init":  # only here: the id on the result of an unknown session is no conversation
+                self._session = text_of(said.get("session_id"))
+                self._result = None  # another turn: what the one before came to no longer counts
                 data = {"session": self._session, **_pick(said, ("model", "permissionMode", "claude_code_version"))}
                 return AgentEvent(EventKind.INIT, "", data, raw)
             case "api_retry":
@@ -120,6 +122,8 @@ class ClaudeParser(JsonLinesParser):
                     yield AgentEvent(EventKind.UNKNOWN, "", {"type": "assistant", "block": other, **nested}, raw)
 
     def _user(self, said: dict[str, Any], raw: bytes) -> Iterator[AgentEvent]:
+        if said.get("isSynthetic") is True:
+            self._patched = True
         for block in _blocks(said):
             if block.get("type") == "tool_result":
                 data = {"id": block.get("tool_use_id"), "ok": block.get("is_error") is not True}
@@ -145,9 +149,9 @@ class ClaudeParser(JsonLinesParser):
         return Verdict(
             ok=not reason,
             reason=reason,
-            message="" if not reason else self._message(text, exit_code, signal),
+            message="" if not reason else self._message(reason, text, exit_code, signal),
             output=(text or self._last_text) if not reason else None,
-            usage=_usage(said),
+            usage=_usage(self._counted),
             session=self._session,
             infrastructure=infrastructure,
         )
@@ -176,7 +180,7 @@ class ClaudeParser(JsonLinesParser):
         for said in (result, self._api_error):
             for key in ("api_error", "error"):
                 if found := _BY_ERROR.get(text_of(said.get(key))):
-                    return found
+                    return ("cut-stream", True) if self._patched and found[0] == "connection" else found
             status = count_of(said.get("api_error_status"))
             if status is not None:
                 return _BY_STATUS.get(status) or (("overloaded", True) if status >= 500 else ("api-error", False))
@@ -195,10 +199,14 @@ class ClaudeParser(JsonLinesParser):
             return "exit", False
         return "no-result", False
 
-    def _message(self, text: str, exit_code: int | None, signal: int | None) -> str:
+    def _message(self, reason: str, text: str, exit_code: int | None, signal: int | None) -> str:
         errors = [one for one in _errors(self._result or {}) if not one.startswith("[")]
+        if told := text or "; ".join(errors) or self.stderr.last_line:
+            return told
+        if reason == "interrupted":
+            return "it was interrupted"
         ended = exit_verdict(exit_code, signal)
-        return text or "; ".join(errors) or self.stderr.last_line or (ended.message if ended else "it gave no result")
+        return ended.message if ended else "it gave no result"
 
 
 _RESULT = ("subtype", "terminal_reason", "api_error_status", "num_turns", "duration_ms", "total_cost_usd")

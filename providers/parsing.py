@@ -58,7 +58,8 @@ class LineSplitter:
         if self._skipped is not None:
             return
         if self._size > self._limit:
-            self._skipped = b"".join([*self._parts, part[:_HEAD_KEPT]])[:_HEAD_KEPT]
+            kept = min(_HEAD_KEPT, self._limit)
+            self._skipped = b"".join([*self._parts, part[:kept]])[:kept]
             self._parts = []
         elif part:
             self._parts.append(part)
