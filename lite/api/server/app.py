@@ -21,7 +21,7 @@ from lite.api.server import (
 )
 from lite.api.server.answers import failure, joined, plain_failure
 from lite.api.server.document import document
-from lite.api.server.edge import Edge
+from lite.api.server.edge import Edge, too_large
 from lite.api.server.parameters import known_query
 from lite.api.server.streams import Streams
 from lite.errors import QuarterdeckError
@@ -121,4 +121,6 @@ async def _refused(request: Request, error: Exception) -> Response:
         answer = plain_failure(405, "usage", f"there is no {what}", f"allowed: {allowed}")
         answer.headers["Allow"] = allowed
         return answer
+    if error.status_code == 413:
+        return too_large()
     return plain_failure(error.status_code, "usage", str(error.detail))

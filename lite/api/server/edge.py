@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
+from starlette.exceptions import HTTPException
+
 from lite.api.server.answers import failure, plain_failure
 from lite.errors import QuarterdeckError
 
@@ -19,10 +21,6 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY = 2 << 20
-
-
-class _TooLarge(Exception):
-    pass
 
 
 class Edge:
@@ -40,7 +38,7 @@ class Edge:
         self._counts["quarterdeck_api_requests_total"] = self._counts.get("quarterdeck_api_requests_total", 0) + 1
         scope["path"] = _path(scope)
         if _length(scope) > MAX_BODY:
-            await _too_large()(scope, receive, send)
+            await too_large()(scope, receive, send)
             return
         _call_it_json(scope)
         begun = False
@@ -52,10 +50,6 @@ class Edge:
 
         try:
             await self._app(scope, _capped(receive), watched)
-        except _TooLarge:
-            if begun:
-                raise
-            await _too_large()(scope, receive, send)
         except QuarterdeckError as error:
             if begun:
                 raise
@@ -99,11 +93,11 @@ def _capped(receive: Receive) -> Receive:
         message = await receive()
         seen += len(message.get("body", b""))
         if seen > MAX_BODY:
-            raise _TooLarge
+            raise HTTPException(413)  # goes through FastAPI as it is
         return message
 
     return counted
 
 
-def _too_large() -> Any:
+def too_large() -> Any:
     return plain_failure(413, "too-large", f"the body is over {MAX_BODY >> 20} MiB", "pass a path instead of content")

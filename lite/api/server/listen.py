@@ -88,7 +88,6 @@ class ApiServer:
             app = build_app(self._operations, self._closing)
         finally:
             gc.enable()
-        gc.freeze()
         self._server = Web(app, grace_seconds=_GRACE_SECONDS, started=self.started)
         try:
             if not self._closing.is_set():

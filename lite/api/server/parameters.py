@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Path, Query, Request
+from fastapi import Path, Query
 from pydantic import AfterValidator
+from starlette.requests import HTTPConnection
 
 from lite.errors import UsageError
 from lite.rules.spelling import did_you_mean, listing
@@ -36,10 +37,10 @@ Offset = Annotated[int, Query(ge=0, le=_LARGEST, description="From this logical 
 Seq = Annotated[int, Query(ge=0, le=_LARGEST, description="Tasks with a greater `seq`")]
 
 
-async def known_query(request: Request) -> None:
+async def known_query(request: HTTPConnection) -> None:
     """A misspelt filter must not silently filter nothing."""
     given = request.query_params.keys()
-    if not given:
+    if not given or request.scope["type"] != "http":
         return
     route: Any = request.scope.get("route")
     known = [parameter.alias for parameter in route.dependant.query_params] if route is not None else []

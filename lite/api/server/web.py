@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 from collections.abc import Iterator
@@ -27,8 +26,6 @@ log = logging.getLogger(__name__)
 
 ABORT = "quarterdeck.abort"  # in the scope: drop the connection at once, unsent bytes too
 MAX_MESSAGE = 2 << 20
-
-_FOREIGN = {"error": {"code": "forbidden", "message": "this socket is its owner's", "hint": "", "place": ""}}
 
 
 class Web(Server):
@@ -91,10 +88,7 @@ class HttpProtocol(H11Protocol):
         if uid is not None and uid != os.getuid():
             log.warning("refused a connection of uid %d", uid)
             self._refused = True
-            body = json.dumps(_FOREIGN).encode() + b"\n"
-            head = f"HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            transport.write(head.encode() + b"Connection: close\r\n\r\n" + body)
-            transport.close()
+            transport.abort()
             return
         super().connection_made(transport)
         self.app = _with_abort(self.app, transport)
