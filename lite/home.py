@@ -88,7 +88,11 @@ class Home:
 
     def create(self) -> None:
         """Make the directories, private to this user, with a `.gitignore` of `*`."""
-        for directory in (self.root, self.sessions, self.session_socket("x").parent, self.socket.parent):
+        # of session sockets some may fit below the home and longer ones not
+        sockets = {self.session_socket("x" * length).parent for length in (1, 28, 40)}
+        for directory in (self.root, self.sessions, self.socket.parent, *sorted(sockets)):
+            if not directory.is_relative_to(self.root):
+                _private(runtime_directory())  # below /tmp somebody else could have made it
             _private(directory)
         ignore = self.root / ".gitignore"
         if not ignore.exists():

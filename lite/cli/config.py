@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from lite.cli.context import Context
     from lite.model.settings import Settings
 
+_FILE_KEYS = {
+    "slots": "limits.slots",
+    "synchronous": "sqlite.synchronous",
+    "lease": "lease.ttl",
+    "heartbeat": "lease.heartbeat",
+    "recording_cap": "recording.cap",
+    "record": "recording.enabled",
+    "cols": "terminal.cols",
+    "rows": "terminal.rows",
+}
 _VERBS = ("show", "validate", "schema", "reload")
 
 
@@ -65,9 +75,11 @@ def _show(context: Context) -> int:
         context.emit(answer)
         return 0
     origins: dict[str, str] = answer["origins"]
-    rows = [
-        [key, json.dumps(value, ensure_ascii=False), _origin(key, origins)] for key, value in flat(answer["settings"])
-    ]
+    rows = []
+    for name, value in flat(answer["settings"]):
+        key = file_key(name)
+        text = json.dumps(value, ensure_ascii=False) + (" ms" if name.endswith("_ms") and value is not None else "")
+        rows.append([key, text, _origin(key, origins)])
     context.table(["KEY", "VALUE", "FROM"], rows)
     return 0
 
@@ -114,6 +126,12 @@ def flat(values: Any, prefix: str = "") -> list[tuple[str, Any]]:
     if not isinstance(values, dict) or not values:
         return [(prefix, values)]
     return [pair for key, value in values.items() for pair in flat(value, f"{prefix}.{key}" if prefix else key)]
+
+
+def file_key(name: str) -> str:
+    """A setting's name as it is written in the file."""
+    name = name.removesuffix("_ms")
+    return _FILE_KEYS.get(name, name)
 
 
 def _origin(key: str, origins: dict[str, str]) -> str:

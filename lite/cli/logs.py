@@ -101,10 +101,17 @@ def _session(client: Client, arguments: Namespace) -> str:
 def _pour(
     pieces: Iterator[tuple[int, int, bytes]], safe: SafeStream | None, show: Callable[[int, int, bytes], None]
 ) -> None:
+    held = b""
     for at, stream, data in pieces:
-        shown = data if safe is None else safe.feed(data)
+        shown = data
+        if safe is not None:  # a terminal's CR LF as the plain newline that readers of text expect
+            shown = (held + safe.feed(data)).replace(b"\r\n", b"\n")
+            held = b"\r" if shown.endswith(b"\r") else b""
+            shown = shown.removesuffix(held)
         if shown:
             show(at, stream, shown)
+    if held:
+        show(0, OUT, held)
 
 
 def _bytes_out(_at: int, _stream: int, data: bytes) -> None:

@@ -22,10 +22,12 @@ def duration_ms(text: str, place: str) -> int:
 
 
 def span(ms: float) -> str:
-    """`0.4s`, `12s`, `3m12s`, `2h05m`, `4d03h`."""
-    seconds = max(0, int(ms) // 1000)
+    """`40ms`, `4.2s`, `12s`, `3m12s`, `2h05m`, `4d03h`."""
+    if ms < 1000:
+        return f"{max(0, int(ms))}ms"
+    seconds = int(ms) // 1000
     if ms < 10_000:
-        return f"{max(0.0, ms) / 1000:.1f}s"
+        return f"{int(ms) // 100 / 10:.1f}s"
     if seconds < 60:
         return f"{seconds}s"
     if seconds < 3600:

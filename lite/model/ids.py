@@ -22,7 +22,8 @@ def new_id(now_ms: int | None = None) -> str:
     with _lock:
         tail = int.from_bytes(os.urandom(10), "big") >> 1
         if stamp <= _last[0]:
-            stamp, tail = _last[0], _last[1] + 1
+            # a random step, so that ids of one moment do not share all but their last characters: people type prefixes
+            stamp, tail = _last[0], _last[1] + 1 + (int.from_bytes(os.urandom(8), "big") >> 1)
         _last = (stamp, tail)
     value = (stamp << 80) | tail
     return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))

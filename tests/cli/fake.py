@@ -41,7 +41,8 @@ class FakeSupervisor:
             def do_GET(self) -> None:
                 fake._answer(self)
 
-            do_POST = do_GET
+            def do_POST(self) -> None:
+                fake._answer(self)
 
         class Server(socketserver.ThreadingUnixStreamServer):
             daemon_threads = True

@@ -13,31 +13,66 @@ from tests.cli.fake import FakeSupervisor, event, task
 
 HOSTILE = "a\x1b[31m\x1b]52;c;aGk=\x07\x1b[6n\u202eb\x9b2J\r\nc\x08"
 WORKER = {
-    "id": "w-1", "node": "n", "state": "busy", "slots": 4, "running": ["x"], "agents": ["shell"], "labels": {},
-    "cordoned": False, "pid": 1, "address": "", "version": "0", "registered_at": 1, "heartbeat_at": 1,
-}  # fmt: skip
+    "id": "w-1",
+    "node": "n",
+    "state": "busy",
+    "slots": 4,
+    "running": ["x"],
+    "agents": ["shell"],
+    "labels": {},
+    "cordoned": False,
+    "pid": 1,
+    "address": "",
+    "version": "0",
+    "registered_at": 1,
+    "heartbeat_at": 1,
+}
 AGENT = {
-    "name": "dev", "provider": "claude", "roles": ["implement"], "slots": 2, "mode": None, "model": "", "identity": "",
-    "env": [], "timeout_ms": None, "idle_timeout_ms": None, "retries": 0, "path": "", "version": "", "problem": "claude is not on PATH",
-}  # fmt: skip
+    "name": "dev",
+    "provider": "claude",
+    "roles": ["implement"],
+    "slots": 2,
+    "mode": None,
+    "model": "",
+    "identity": "",
+    "env": [],
+    "timeout_ms": None,
+    "idle_timeout_ms": None,
+    "retries": 0,
+    "path": "",
+    "version": "",
+    "problem": "claude is not on PATH",
+}
 RUN = {
-    "id": "01run", "name": "add-login", "key": "", "source": "p.yaml", "state": "running", "counts": {"running": 2},
-    "created_at": 1, "ended_at": None,
-}  # fmt: skip
+    "id": "01run",
+    "name": "add-login",
+    "key": "",
+    "source": "p.yaml",
+    "state": "running",
+    "counts": {"running": 2},
+    "created_at": 1,
+    "ended_at": None,
+}
 EXPLANATION = {"task": "t", "state": "queued", "code": "lane", "summary": "waits", "facts": ["f"], "hint": "h"}
 
 
 def test_ls_shows_state_reason_and_run(qd: Qd, supervisor: FakeSupervisor) -> None:
     supervisor.tasks(
         task(1, run="01run", state="failed", reason="exit", detail="exit code 3", lane="web"),
-        task(2, state="running", activity="waiting", ended_at=None, worker="w-1",
-             waiting={"id": "1", "kind": "question", "text": "Sure?", "hash": ""}),
-    )  # fmt: skip
+        task(
+            2,
+            state="running",
+            activity="waiting",
+            ended_at=None,
+            worker="w-1",
+            waiting={"id": "1", "kind": "question", "text": "Sure?", "hash": ""},
+        ),
+    )
     supervisor.routes["GET", "/v1/runs/01run"] = RUN
     result = qd("ls")
     assert result.code == 0
     first, second = result.out.splitlines()[1:]
-    assert first.split() == "01jd8aaa1 add-login/task1 ✗ F failed exit: exit code 3 shell web 1 3.5s".split()
+    assert " ".join(first.split()) == "01jd8aaa1 add-login/task1 ✗ F failed exit: exit code 3 shell web 1 3.5s"
     assert "● R running" in second
     assert "waiting: Sure?" in second
     assert "\x1b" not in result.out
@@ -49,8 +84,13 @@ def test_ls_passes_its_filters_on(qd: Qd, supervisor: FakeSupervisor) -> None:
     )
     _, _, query, _ = supervisor.asked[-1]
     assert query == {
-        "run": ["r"], "state": ["failed", "running"], "agent": ["a"], "dead": ["true"], "limit": ["7"], "newest": ["true"],
-    }  # fmt: skip
+        "run": ["r"],
+        "state": ["failed", "running"],
+        "agent": ["a"],
+        "dead": ["true"],
+        "limit": ["7"],
+        "newest": ["true"],
+    }
     qd("ls", "--all")
     assert supervisor.asked[-1][2] == {}
 
@@ -80,11 +120,24 @@ def _hostile(value: Any) -> Any:
 @pytest.mark.parametrize(
     "argv",
     [
-        ["ls"], ["runs"], ["show", "x"], ["explain", "x"], ["workers"], ["agents"], ["events"], ["cancel", "x"],
-        ["wait", "x"], ["config", "show"], ["up", "-d"], ["run", "--dry-run", "p.yaml"], ["send", "x", "hi"], ["logs", "x"],
-        ["cancel", "gone"], ["doctor"],
+        ["ls"],
+        ["runs"],
+        ["show", "x"],
+        ["explain", "x"],
+        ["workers"],
+        ["agents"],
+        ["events"],
+        ["cancel", "x"],
+        ["wait", "x"],
+        ["config", "show"],
+        ["up", "-d"],
+        ["run", "--dry-run", "p.yaml"],
+        ["send", "x", "hi"],
+        ["logs", "x"],
+        ["cancel", "gone"],
+        ["doctor"],
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("color", ["never", "always"])
 def test_hostile_names_never_reach_the_terminal(
     qd: Qd, supervisor: FakeSupervisor, argv: list[str], color: str, tmp_path: Any

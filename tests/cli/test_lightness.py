@@ -12,11 +12,41 @@ import pytest
 from tests.cli.fake import FakeSupervisor, task
 
 HEAVY = {
-    "asyncio", "pydantic", "fastapi", "starlette", "uvicorn", "httpx", "textual", "rich", "redis", "sqlite3", "yaml", "psutil",
-    "dataclasses", "inspect", "subprocess", "shutil", "ssl", "http.client", "urllib.request", "logging", "argcomplete",
-    "importlib.metadata", "email", "tempfile", "hashlib", "lite.engine", "lite.backends", "lite.executors", "lite.model",
-    "lite.config", "lite.api.server", "lite.api.messages", "tui", "providers",
-}  # fmt: skip
+    "asyncio",
+    "pydantic",
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "httpx",
+    "textual",
+    "rich",
+    "redis",
+    "sqlite3",
+    "yaml",
+    "psutil",
+    "dataclasses",
+    "inspect",
+    "subprocess",
+    "shutil",
+    "ssl",
+    "http.client",
+    "urllib.request",
+    "logging",
+    "argcomplete",
+    "importlib.metadata",
+    "email",
+    "tempfile",
+    "hashlib",
+    "lite.engine",
+    "lite.backends",
+    "lite.executors",
+    "lite.model",
+    "lite.config",
+    "lite.api.server",
+    "lite.api.messages",
+    "tui",
+    "providers",
+}
 PROGRAM = """
 import sys
 from lite.__main__ import main

@@ -65,7 +65,8 @@ def test_logs_of_an_attempt_that_was_not(qd: Qd, recorded: FakeSupervisor) -> No
 
 def test_export_writes_a_whole_cast_or_none(qd: Qd, supervisor: FakeSupervisor, tmp_path: Path) -> None:
     supervisor.tasks(task())
-    cast = b'{"version": 3, "term": {"cols": 90, "rows": 30}, "timestamp": 5}\n[0.5, "o", "a"]\n[0.25, "o", "b"]\n[0.1, "x", "0"]\n'
+    cast = b'{"version": 3, "term": {"cols": 90, "rows": 30}, "timestamp": 5}\n'
+    cast += b'[0.5, "o", "a"]\n[0.25, "o", "b"]\n[0.1, "x", "0"]\n'
     supervisor.routes["GET", f"/v1/sessions/{SESSION}/cast"] = cast
     assert qd("export", task()["id"], "--cast", "a.cast", "--json").json["bytes"] == len(cast)
     assert (tmp_path / "a.cast").read_bytes() == cast

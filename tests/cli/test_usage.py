@@ -1,4 +1,4 @@
-"""What is called wrongly is told in one line with a hint, ends with the documented code and asks the supervisor nothing."""
+"""What is called wrongly is told in one line with a hint, ends with the documented code, and reaches no supervisor."""
 
 from __future__ import annotations
 
@@ -90,9 +90,24 @@ def test_bad_calls(qd: Qd, home: Home, argv: list[str], code: int, says: str, tm
 
 @pytest.mark.parametrize(
     "argv",
-    [["ls"], ["runs"], ["show", "x"], ["wait", "x"], ["cancel", "x"], ["retry", "x"], ["workers"], ["agents"], ["down"],
-     ["logs", "x"], ["send", "x", "y"], ["events"], ["export", "x", "--cast", "f"], ["config", "reload"], ["explain", "x"]],
-)  # fmt: skip
+    [
+        ["ls"],
+        ["runs"],
+        ["show", "x"],
+        ["wait", "x"],
+        ["cancel", "x"],
+        ["retry", "x"],
+        ["workers"],
+        ["agents"],
+        ["down"],
+        ["logs", "x"],
+        ["send", "x", "y"],
+        ["events"],
+        ["export", "x", "--cast", "f"],
+        ["config", "reload"],
+        ["explain", "x"],
+    ],
+)
 def test_without_a_supervisor_the_rest_ends_with_5_and_a_hint(qd: Qd, argv: list[str]) -> None:
     result = qd(*argv)
     assert result.code == 5
