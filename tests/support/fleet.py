@@ -30,6 +30,7 @@ class Fleet:
         self.home = Home(project / ".quarterdeck")
         self.process: subprocess.Popen[bytes] | None = None
         self.ready_after = 0.0  # seconds from exec to ready, of the last start
+        self._client: Client | None = None
         self._env = {**os.environ, "QD_HOME": str(self.home.root), "PYTHONWARNINGS": "default", **(env or {})}
 
     def __enter__(self) -> Fleet:
@@ -40,12 +41,21 @@ class Fleet:
 
     @property
     def client(self) -> Client:
-        return Client(str(self.home.socket))
+        if self._client is None:
+            self._client = Client(str(self.home.socket))
+        return self._client
+
+    def _hang_up(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
 
     def up(self, *, failpoint: str = "") -> str:
         """Start the supervisor; returns "ready", or the error it reported, or "" when it died first."""
+        self._hang_up()
         read_end, write_end = os.pipe()
         env = {**self._env, "QD_FAILPOINT": failpoint} if failpoint else self._env
+        log = self._log("daemon.err")
         begun = time.monotonic()
         self.process = subprocess.Popen(
             self_command("_daemon", "--home", str(self.home.root), "--ready-fd", str(write_end)),
@@ -54,9 +64,10 @@ class Fleet:
             cwd=self.project,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=self._log("daemon.err"),
+            stderr=log,
             start_new_session=True,
         )
+        log.close()
         os.close(write_end)
         with os.fdopen(read_end, "rb") as ready:
             if not select.select([ready], [], [], READY_SECONDS)[0]:
@@ -142,6 +153,7 @@ class Fleet:
             except Exception:
                 self.process.kill()
                 self.process.wait(30)
+        self._hang_up()
         self.sweep()
         shutil.rmtree(self.home.socket.parent, ignore_errors=True)
 

@@ -1,0 +1,82 @@
+"""The one outcome of an attempt: what wins over what."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lite.engine.environment import build_environment, need_variable
+from lite.engine.judgement import Interruption, judge
+from lite.model.task import MAX_OUTPUT, Outcome, OutcomeKind, Reason
+from providers.base import Usage, Verdict
+
+K = OutcomeKind
+exited = Outcome(K.SUCCEEDED, exit_code=0)
+failed = Outcome(K.FAILED, Reason.EXIT, exit_code=3)
+lost = Outcome(K.UNEXECUTABLE, Reason.LOST)
+
+kinds = st.sampled_from(list(OutcomeKind))
+verdicts = st.none() | st.builds(
+    Verdict, st.booleans(), st.text(max_size=5), infrastructure=st.booleans(), output=st.none() | st.text(max_size=20)
+)
+
+
+@given(kinds, verdicts, kinds, st.none() | st.binary(max_size=20))
+def test_our_own_interruption_wins(
+    kind: OutcomeKind, verdict: Verdict | None, why: OutcomeKind, output: bytes | None
+) -> None:
+    judged = judge(Outcome(kind, exit_code=0), verdict, Interruption(why, "because"), output)
+    assert (judged.kind, judged.reason, judged.output) == (why, "because", None)
+
+
+@given(verdicts, st.none() | st.binary(max_size=20))
+def test_success_needs_both_exit_0_and_the_providers_word(verdict: Verdict | None, output: bytes | None) -> None:
+    assert judge(failed, verdict, None, output).kind is not K.SUCCEEDED
+    judged = judge(exited, verdict, None, output)
+    assert (judged.kind is K.SUCCEEDED) == (verdict is None or verdict.ok)
+
+
+@given(verdicts)
+def test_a_lost_session_is_nobodys_verdict(verdict: Verdict | None) -> None:
+    assert judge(lost, verdict, None, b"x").kind is K.UNEXECUTABLE
+
+
+def test_an_infrastructure_fault_costs_no_retry() -> None:
+    judged = judge(failed, Verdict(False, "overloaded", infrastructure=True), None, None)
+    assert (judged.kind, judged.reason) == (K.UNEXECUTABLE, "overloaded")
+
+
+def test_what_the_provider_knows_is_kept_whatever_the_end() -> None:
+    verdict = Verdict(True, usage=Usage(tokens_in=7), session="s1")
+    for ended, interruption in ((exited, None), (failed, None), (failed, Interruption(K.CANCELLED, "user"))):
+        judged = judge(ended, verdict, interruption, None)
+        assert judged.usage is not None
+        assert (judged.usage.tokens_in, judged.provider_session) == (7, "s1")
+
+
+@pytest.mark.parametrize(("size", "kind"), [(MAX_OUTPUT, K.SUCCEEDED), (MAX_OUTPUT + 1, K.FAILED)])
+def test_an_output_too_large_is_refused_by_name(size: int, kind: OutcomeKind) -> None:
+    judged = judge(exited, None, None, b"x" * size)
+    assert judged.kind is kind
+    if kind is K.FAILED:
+        assert judged.reason == Reason.OUTPUT
+        assert "$QD_OUTPUT" in judged.detail
+
+
+def test_a_long_final_message_is_cut_not_refused() -> None:
+    judged = judge(exited, Verdict(True, output="ä" * MAX_OUTPUT), None, None)
+    assert judged.kind is K.SUCCEEDED
+    assert judged.output is not None
+    assert len(judged.output.encode()) <= MAX_OUTPUT
+
+
+def test_the_environment_is_an_allow_list() -> None:
+    ours = {"PATH": "/bin", "SECRET_TOKEN": "x", "LC_ALL": "C", "EXTRA": "1", "TERM": "dumb"}
+    env = build_environment(ours, ["EXTRA"], {"PATH": "/opt"}, {"A": "1"}, {"A": "2"}, unset=["LC_ALL"])
+    assert env == {"PATH": "/opt", "EXTRA": "1", "A": "2", "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+
+
+@given(st.from_regex(r"[a-z0-9][a-z0-9._-]{0,62}", fullmatch=True))
+def test_a_needs_variable_is_a_variable(name: str) -> None:
+    assert need_variable(name).isidentifier()
