@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from lite.api.server.answers import failure, plain_failure
 from lite.errors import QuarterdeckError
@@ -99,5 +100,5 @@ def _capped(receive: Receive) -> Receive:
     return counted
 
 
-def too_large() -> Any:
+def too_large() -> Response:
     return plain_failure(413, "too-large", f"the body is over {MAX_BODY >> 20} MiB", "pass a path instead of content")

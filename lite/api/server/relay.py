@@ -84,7 +84,10 @@ async def _inward(websocket: WebSocket, stream: TerminalStream, cols: int, rows:
         kind, payload = await _receive(websocket)
         if kind not in _ALLOWED:
             raise ValueError(f"packet 0x{kind:02x} is not for clients")
-        await stream.write((kind, payload))
+        try:
+            await stream.write((kind, payload))
+        except QuarterdeckError:
+            continue  # it has ended; what it still says goes out
 
 
 async def _receive(websocket: WebSocket) -> packets.Packet:
