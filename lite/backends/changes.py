@@ -5,7 +5,9 @@ Every function goes through `lite.states.apply`, so a transition that is not in 
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+import dataclasses
+from dataclasses import asdict, fields
+from operator import attrgetter
 from typing import Any
 
 from lite.errors import LeaseLost, OutputTooLarge
@@ -31,6 +33,13 @@ from providers.base import Usage
 Change = tuple[Task, Event]
 
 _NO_USAGE = Usage()
+_NAMES = tuple(field.name for field in fields(Task))
+_values = attrgetter(*_NAMES)
+
+
+def evolve(task: Task, **changed: Any) -> Task:
+    """`dataclasses.replace` at half its cost: every verb makes a row."""
+    return Task(**{**dict(zip(_NAMES, _values(task), strict=True)), **changed})
 
 
 def submitted(spec: TaskSpec, seq: int, now: int) -> Change:
@@ -50,23 +59,23 @@ def assigned(task: Task, assignment: Assignment, now: int) -> Change:
     if assignment.park:
         state, kind = apply(task.state, Action.PARK)
         data = {"reason": str(Reason.UNROUTABLE), "detail": assignment.why}
-        task = replace(task, state=state, reason=Reason.UNROUTABLE, detail=assignment.why, assigned="", assigned_why="")
+        task = evolve(task, state=state, reason=Reason.UNROUTABLE, detail=assignment.why, assigned="", assigned_why="")
         return task, Event(kind, now, task.spec.run, task.id, data=data)
     state, kind = apply(task.state, Action.ROUTE)
     data = {"why": assignment.why}
     if assignment.agent is not None:
-        spec = replace(
+        spec = dataclasses.replace(
             task.spec,
             agent=assignment.agent,
             provider=assignment.provider or task.spec.provider,
             mode=assignment.mode,
             rule=assignment.why,
         )
-        task = replace(task, spec=spec, state=state, reason=Reason.NONE, detail="", assigned="", assigned_why="")
+        task = evolve(task, spec=spec, state=state, reason=Reason.NONE, detail="", assigned="", assigned_why="")
         data["agent"] = assignment.agent
     if assignment.worker is not None:
         why = assignment.why if assignment.worker else ""
-        task = replace(task, state=state, assigned=assignment.worker, assigned_why=why)
+        task = evolve(task, state=state, assigned=assignment.worker, assigned_why=why)
         data["worker"] = assignment.worker
     return task, Event(kind, now, task.spec.run, task.id, data=data)
 
@@ -74,7 +83,7 @@ def assigned(task: Task, assignment: Assignment, now: int) -> Change:
 def claimed(task: Task, lease: Lease, now: int) -> Change:
     """A new attempt: what the one before left in the row is gone, but for `provider_session` (to resume it)."""
     state, kind = apply(task.state, Action.CLAIM)
-    task = replace(
+    task = evolve(
         task,
         state=state,
         reason=Reason.NONE,
@@ -124,7 +133,7 @@ def recorded(task: Task, progress: Progress, now: int) -> tuple[Task, tuple[Even
         events.append(Event(EventKind.SESSION_WAITING, now, task.spec.run, task.id, data=asdict(waiting)))
     if waiting is not task.waiting:
         changed["waiting"] = waiting
-    return (replace(task, **changed) if changed else task), tuple(events)
+    return (evolve(task, **changed) if changed else task), tuple(events)
 
 
 def finished(task: Task, outcome: Outcome, now: int, delay_ms: int) -> Change:
@@ -156,7 +165,7 @@ def finished(task: Task, outcome: Outcome, now: int, delay_ms: int) -> Change:
     if usage != _NO_USAGE:
         data.update({key: value for key, value in asdict(usage).items() if value is not None})
     event = _leased(kind, task, now, data)
-    task = replace(
+    task = evolve(
         task,
         state=state,
         reason=following.reason,
@@ -184,32 +193,32 @@ def cancelled(task: Task, reason: str, now: int) -> tuple[Task, Event | None]:
     reason = reason or Reason.USER
     if task.state is State.QUEUED:
         state, kind = apply(task.state, Action.CANCEL)
-        task = replace(task, state=state, reason=reason, detail="", ended_at=now)
+        task = evolve(task, state=state, reason=reason, detail="", ended_at=now)
         return task, Event(kind, now, task.spec.run, task.id, data={"reason": str(reason)})
     if task.state is State.RUNNING and not task.cancel:
         _, kind = apply(task.state, Action.ASK_CANCEL)
-        return replace(task, cancel=reason), _leased(kind, task, now, {"reason": str(reason)})
+        return evolve(task, cancel=reason), _leased(kind, task, now, {"reason": str(reason)})
     return task, None
 
 
 def condemned(task: Task, consequence: Consequence, cause: str, now: int) -> Change:
     """Skipped or failed because of the need `cause`."""
     state, kind = apply(task.state, Action.CONDEMN if consequence is Consequence.FAIL else Action.SKIP)
-    task = replace(task, state=state, reason=Reason.NEED, detail="", cause=cause, ended_at=now)
+    task = evolve(task, state=state, reason=Reason.NEED, detail="", cause=cause, ended_at=now)
     return task, Event(kind, now, task.spec.run, task.id, data={"reason": str(Reason.NEED), "cause": cause})
 
 
 def rescued(task: Task, lease: Lease, now: int) -> Change:
     state, kind = apply(task.state, Action.RESCUE)
     data = {"from": task.worker, "to": lease.worker}
-    task = replace(task, state=state, lease=lease)
+    task = evolve(task, state=state, lease=lease)
     return task, _leased(kind, task, now, data)
 
 
 def reopened(task: Task, now: int) -> Change:
     """Counters anew; `attempt` keeps counting, `handle` stays readable until the next claim."""
     state, kind = apply(task.state, Action.REOPEN)
-    task = replace(
+    task = evolve(
         task,
         state=state,
         reason=Reason.REOPENED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -65,6 +65,7 @@ class SqliteBackend:
         self._waiters: set[asyncio.Future[None]] = set()
         self._readers = Readers(self._path)
         self.writer = Writer(self._path, synchronous, Verbs, self._advanced, migrations)
+        self._call = self.writer.call
 
     def __repr__(self) -> str:
         return f"<SqliteBackend {self._path}, cursor {self._cursor}>"
@@ -141,7 +142,7 @@ class SqliteBackend:
     # -- events --------------------------------------------------------------------------------------------------
 
     async def append(self, event: Event) -> Event:
-        return await self._call(lambda verbs: verbs.store.log(event))
+        return replace(event, cursor=await self._call(lambda verbs: verbs.store.log(event)))
 
     async def events(self, after: int = 0, *, limit: int = 1000, run: str = "", task: str = "") -> Sequence[Event]:
         rows = await self._readers.fetch(queries.select_events(after, limit, run, task))
@@ -180,9 +181,6 @@ class SqliteBackend:
         return await self._call(lambda verbs: verbs.workers.cordon(worker, on, now))
 
     # -- inside --------------------------------------------------------------------------------------------------
-
-    async def _call(self, work: Callable[[Verbs], T]) -> T:
-        return await self.writer.call(work)
 
     def _advanced(self, cursor: int) -> None:
         if cursor > self._cursor:

@@ -45,9 +45,9 @@ class Gate:
         needs = [self._store.task(need) for need in task.spec.needs]
         return combine((need.id, need.state, need.spec.on_failure) for need in needs)
 
-    def ended(self, task: Task) -> None:
-        """Its end, just stored, may free dependents and the next of its lane."""
-        if _met(task):
+    def ended(self, task: Task, *, free: bool = True) -> None:
+        """Its end, just stored, may free dependents (where there are any) and the next of its lane."""
+        if free and _met(task):
             self._store.execute(SQL["need_met"], (task.seq,))
         self.settle_lane(task)
 

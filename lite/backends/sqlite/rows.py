@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
+from operator import attrgetter
 from typing import Any
 
 from lite.model.event import Event, EventKind
@@ -24,22 +25,33 @@ TASK_COLUMNS = (
 SELECT_TASKS = f"SELECT {TASK_COLUMNS} FROM tasks t JOIN specs s ON s.seq = t.seq"
 EVENT_COLUMNS = "kind, at, run, task, attempt, worker, data, cursor"
 
-encode = json.JSONEncoder(separators=(",", ":"), default=dict).encode
 decode = json.loads
+_encoder = json.JSONEncoder(separators=(",", ":"), default=dict)
+# What JSONEncoder.encode builds anew at every call; kept, small objects are written twice as fast.
+_make = getattr(json.encoder, "c_make_encoder", None)
+_pieces = _make and _make(None, dict, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, True)
 
 _NO_USAGE = Usage()
 _TUPLES = tuple(field.name for field in fields(TaskSpec) if str(field.type).startswith("tuple"))
-_DEFAULTS: tuple[tuple[str, Any], ...] = tuple(
-    (field.name, None if field.default is MISSING else field.default) for field in fields(TaskSpec)
+_NAMES = tuple(field.name for field in fields(TaskSpec))
+_DEFAULTS = tuple(
+    field.default if field.default is not MISSING else {} if field.default_factory is not MISSING else None
+    for field in fields(TaskSpec)
 )
+_values = attrgetter(*_NAMES)
+
+
+def encode(value: Any) -> str:
+    """Compact JSON; mappings of any kind become objects."""
+    return "".join(_pieces(value, 0)) if _pieces else _encoder.encode(value)
 
 
 def spec_to_text(spec: TaskSpec) -> str:
-    said: dict[str, Any] = {}
-    for name, default in _DEFAULTS:
-        value = getattr(spec, name)
-        if value != default and value != {}:
-            said[name] = value
+    said: dict[str, Any] = {
+        name: value
+        for name, value, default in zip(_NAMES, _values(spec), _DEFAULTS, strict=True)
+        if value is not default and value != default
+    }
     if spec.http is not None:
         said["http"] = asdict(spec.http)
     return encode(said)
@@ -102,9 +114,9 @@ def task_from_row(row: Sequence[Any]) -> Task:
     )
 
 
-def event_to_row(event: Event) -> tuple[Any, ...]:
+def event_to_row(event: Event, cursor: int) -> tuple[Any, ...]:
     data = encode(event.data) if event.data else "{}"
-    return (event.cursor, event.at, event.kind, event.run, event.task, event.attempt, event.worker, data)
+    return (cursor, event.at, event.kind, event.run, event.task, event.attempt, event.worker, data)
 
 
 def event_from_row(row: Sequence[Any]) -> Event:

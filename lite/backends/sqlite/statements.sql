@@ -1,3 +1,8 @@
+-- name: heads
+SELECT (SELECT coalesce(max(cursor), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM tasks),
+  (SELECT coalesce(max(seq), 0) FROM runs), (SELECT coalesce(max(id), '') FROM tasks),
+  (SELECT min(run_at) FROM tasks WHERE state = 0 AND delayed = 1);
+
 -- name: find_task
 SELECT seq FROM tasks WHERE id = ?;
 
@@ -41,12 +46,15 @@ UPDATE tasks SET state = ?, blocked = ?, delayed = ?, reason = ?, detail = ?, ca
 WHERE seq = ?;
 
 -- name: ready
-SELECT -priority, seq FROM tasks
+SELECT -priority, seq, id FROM tasks
 WHERE agent = ? AND state = 0 AND blocked = 0 AND delayed = 0 AND (assigned = '' OR assigned = ?)
 ORDER BY priority DESC, seq;
 
 -- name: promote
 UPDATE tasks SET delayed = 0 WHERE state = 0 AND delayed = 1 AND run_at <= ?;
+
+-- name: next_promotion
+SELECT min(run_at) FROM tasks WHERE state = 0 AND delayed = 1;
 
 -- name: next_due
 SELECT min(run_at) FROM tasks WHERE state = 0 AND run_at > 0 AND run_at > ?;

@@ -6,8 +6,9 @@ Caches hold what the running transaction sees; `forget` drops them when (part of
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
+from typing import Any
 
 from lite.backends.sqlite.rows import (
     CODES,
@@ -34,11 +35,15 @@ class Store:
         self.execute = connection.execute
         self.running: dict[str, Task] = {}
         self.workers: dict[str, Worker] = {}
+        self.agents: Counter[str] = Counter()  # running, by agent
+        self.touching: dict[str, tuple[str, ...]] = {}  # running, those that touch something
+        self.next_promotion: int | None = None  # the earliest run_at of a task that counts as delayed
         self.cursor = 0
         self._seq = 0
         self._run_seq = 0
+        self._newest = ""  # the greatest id
         self._cache: dict[str, Task] = {}
-        self._unwritten: list[Event] = []
+        self._unwritten: list[tuple[Any, ...]] = []
         self.forget()
 
     def __repr__(self) -> str:
@@ -50,41 +55,36 @@ class Store:
         """A point to `undo` to: what is logged so far."""
         return self.cursor, len(self._unwritten)
 
-    def undo(self, mark: tuple[int, int], *, rows: bool) -> None:
-        """Back to `mark`, the connection having been rolled back to it; `rows`: some had been written since."""
+    def undo(self, mark: tuple[int, int]) -> None:
+        """Back to `mark`; no row was written since."""
         self.cursor, length = mark
-        kept = self._unwritten[:length]
-        if rows:
-            self.forget()
-            self.cursor = mark[0]
-        self._unwritten = kept
+        del self._unwritten[length:]
 
     def forget(self) -> None:
         """Read everything again from the file."""
         self._cache.clear()
         self._unwritten = []
-        self.cursor, self._seq, self._run_seq = self.execute(
-            "SELECT (SELECT coalesce(max(cursor), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM tasks),"
-            " (SELECT coalesce(max(seq), 0) FROM runs)"
-        ).fetchone()
+        heads = self.execute(SQL["heads"]).fetchone()
+        self.cursor, self._seq, self._run_seq, self._newest, self.next_promotion = heads
         running = (task_from_row(row) for row in self.execute(f"{SELECT_TASKS} WHERE t.state = 1 ORDER BY t.seq"))
         self.running = {task.id: task for task in running}
+        self.agents = Counter(task.spec.agent for task in self.running.values())
+        self.touching = {task.id: task.spec.touches for task in self.running.values() if task.spec.touches}
         self.workers = {name: worker_from_text(row) for name, row in self.execute("SELECT id, row FROM workers")}
 
     def flush(self) -> None:
         """Write down the events logged so far."""
         if self._unwritten:
-            rows = [event_to_row(event) for event in self._unwritten]
-            self._unwritten.clear()
+            rows, self._unwritten = self._unwritten, []
             self.connection.executemany(SQL["insert_event"], rows)
 
     # -- events --------------------------------------------------------------------------------------------------
 
-    def log(self, event: Event) -> Event:
+    def log(self, event: Event) -> int:
+        """Its cursor."""
         self.cursor += 1
-        event = replace(event, cursor=self.cursor)
-        self._unwritten.append(event)
-        return event
+        self._unwritten.append(event_to_row(event, self.cursor))
+        return self.cursor
 
     # -- tasks ---------------------------------------------------------------------------------------------------
 
@@ -101,11 +101,9 @@ class Store:
             raise NotFound(f"no task {task}")
         return found
 
-    def at(self, seq: int) -> Task:
-        (task,) = self.execute("SELECT id FROM tasks WHERE seq = ?", (seq,)).fetchone()
-        return self.task(task)
-
     def stored(self, task: str) -> bool:
+        if task > self._newest:
+            return False  # ids grow with time: hardly ever is a look needed
         return task in self._cache or self.execute(SQL["find_task"], (task,)).fetchone() is not None
 
     def next_seq(self) -> int:
@@ -137,6 +135,8 @@ class Store:
             ),
         )
         self.execute(SQL["insert_spec"], (task.seq, spec_to_text(spec)))
+        self._newest = max(self._newest, task.id)
+        self._delay(task)
         self._keep(task)
 
     def claimed(self, task: Task) -> None:
@@ -145,6 +145,15 @@ class Store:
         assert lease is not None
         self.execute(SQL["update_claimed"], (lease.attempt, lease.token, lease.worker, lease.expires_at, task.seq))
         self.running[task.id] = self._keep(task)
+        self.agents[task.spec.agent] += 1
+        if task.spec.touches:
+            self.touching[task.id] = task.spec.touches
+
+    def promote(self, now: int) -> None:
+        """Let those go whose time has come."""
+        if self.next_promotion is not None and self.next_promotion <= now:
+            self.execute(SQL["promote"], (now,))
+            (self.next_promotion,) = self.execute(SQL["next_promotion"]).fetchone()
 
     def still_running(self, task: Task) -> None:
         """A running task goes on, with something new written down."""
@@ -204,8 +213,15 @@ class Store:
                 task.seq,
             ),
         )
-        self.running.pop(task.id, None)
+        if self.running.pop(task.id, None) is not None:
+            self.agents[task.spec.agent] -= 1
+            self.touching.pop(task.id, None)
         self._keep(task)
+        self._delay(task)
+
+    def _delay(self, task: Task) -> None:
+        if task.run_at and task.state is State.QUEUED:
+            self.next_promotion = min(self.next_promotion or task.run_at, task.run_at)
 
     def dependents(self, tasks: Iterable[Task]) -> list[Task]:
         """Those that need one of `tasks`, in order of submission."""

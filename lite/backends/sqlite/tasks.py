@@ -89,23 +89,23 @@ class TaskVerbs:
         worker = store.workers.get(request.worker)
         if worker is None or worker.cordoned or request.limit <= 0:
             return []
-        store.execute(SQL["promote"], (now,))
-        running = Counter(task.spec.agent for task in store.running.values())
-        open_agents = [agent for agent, cap in request.agents.items() if cap is None or running[agent] < cap]
-        touched = [task.spec.touches for task in store.running.values() if task.spec.touches]
+        store.promote(now)
+        taken: Counter[str] = Counter()
+        open_agents = [agent for agent, cap in request.agents.items() if cap is None or store.agents[agent] < cap]
+        touched = list(store.touching.values())
         chosen: list[Task] = []
         with contextlib.closing(self._ready(open_agents, request.worker)) as ready:
-            for seq in ready:
-                task = store.at(seq)
+            for one in ready:
+                task = store.task(one)
                 spec = task.spec
                 cap = request.agents[spec.agent]
-                if (cap is not None and running[spec.agent] >= cap) or task.run_at > now:
+                if (cap is not None and store.agents[spec.agent] + taken[spec.agent] >= cap) or task.run_at > now:
                     continue
                 if spec.touches:
                     if any(overlap(spec.touches, held) for held in touched):
                         continue
                     touched.append(spec.touches)
-                running[spec.agent] += 1
+                taken[spec.agent] += 1
                 chosen.append(task)
                 if len(chosen) >= request.limit:
                     break
@@ -126,7 +126,7 @@ class TaskVerbs:
                 renewals.append(Renewal(lease, lost=True))
                 continue
             fresh = replace(task.lease, expires_at=now + ttl_ms)
-            self._store.still_running(replace(task, lease=fresh))
+            self._store.still_running(changes.evolve(task, lease=fresh))
             renewals.append(Renewal(fresh, cancel=task.cancel))
         return renewals
 
@@ -227,13 +227,13 @@ class TaskVerbs:
             self._gate.settle_lane(task)
         return self._consequences([task for task in bound if task.spec.needs], now)
 
-    def _ready(self, agents: Iterable[str], worker: str) -> Generator[int, None, None]:
-        """The seqs of tasks nothing keeps from `worker` but caps, touches and time; best first. Only the agents asked
+    def _ready(self, agents: Iterable[str], worker: str) -> Generator[str, None, None]:
+        """The ids of tasks nothing keeps from `worker` but caps, touches and time; best first. Only the agents asked
         for are looked at, so a full one with a long queue costs nothing."""
         scans = [self._store.execute(SQL["ready"], (agent, worker)) for agent in agents]
         try:
-            for _, seq in heapq.merge(*scans) if len(scans) > 1 else scans[0] if scans else ():
-                yield seq
+            for _, _, task in heapq.merge(*scans) if len(scans) > 1 else scans[0] if scans else ():
+                yield task
         finally:
             for scan in scans:
                 scan.close()
@@ -242,8 +242,9 @@ class TaskVerbs:
         """Store an end with all that follows from it."""
         self._store.moved(task)
         self._store.log(event)
-        self._gate.ended(task)
-        ended = self._consequences(self._store.dependents([task]), now)
+        dependents = self._store.dependents([task])
+        self._gate.ended(task, free=bool(dependents))
+        ended = self._consequences(dependents, now)
         if ended or task.spec.run:
             self._finish_runs([task.spec.run, *(one.spec.run for one in ended)], now)
 

@@ -1,7 +1,9 @@
 """The one thread that writes. What arrives while a commit runs goes into the next transaction, together.
 
-Each verb runs under a savepoint: a refused one is rolled back alone. Answers go out after the commit, all of a batch in
-one call into the event loop.
+Verbs check before they write, so a refused one leaves nothing behind. Should one fail after it has written, the whole
+transaction is rolled back and the others run again without it: that costs the good case nothing, where a savepoint
+around each verb costs a tenth of the throughput. Answers go out after the commit, all of a batch in one call into the
+event loop.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from lite.aio.probe import hit
 from lite.backends.sqlite import migrations
 from lite.backends.sqlite.failures import mapped
 from lite.backends.sqlite.store import Store
-from lite.errors import BackendError
+from lite.errors import BackendError, QuarterdeckError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -152,43 +154,47 @@ class Writer:
         return batch, False
 
     def _commit(self, store: Store, target: Any, batch: list[Pending]) -> None:
-        execute = store.execute
-        try:
-            if self._stale:
-                store.forget()
-                self._stale = False
-            execute("BEGIN IMMEDIATE")
-            for pending in batch:
-                self._attempt(store, target, pending, alone=len(batch) == 1)
-            store.flush()
-            execute("COMMIT")
-        except BaseException as error:
-            # The transaction as a whole failed: nobody's verb has happened.
-            problem = self._problem(error)
-            for pending in batch:
-                pending.error = pending.error or problem
-            self._roll_back(store)
-            return
-        self.commits += 1
-        self.verbs += len(batch)
+        going = batch
+        while going:
+            spoiler: Pending | None = None
+            try:
+                self._begin(store)
+                for spoiler in going:
+                    self._attempt(store, target, spoiler)
+                spoiler = None
+                store.flush()
+                store.execute("COMMIT")
+                self.commits += 1
+                self.verbs += len(going)
+                return
+            except BaseException as error:
+                self._roll_back(store)
+                if spoiler is None or isinstance(error, sqlite3.OperationalError):
+                    # Not one verb's fault (disk full, locked, damaged): nobody's verb has happened.
+                    for pending in going:
+                        pending.error = self._problem(error)
+                    return
+                spoiler.error = self._problem(error)
+                going = [pending for pending in going if pending is not spoiler]
 
-    def _attempt(self, store: Store, target: Any, pending: Pending, *, alone: bool) -> None:
+    def _begin(self, store: Store) -> None:
+        if self._stale:
+            store.forget()
+            self._stale = False
+        store.execute("BEGIN IMMEDIATE")
+
+    def _attempt(self, store: Store, target: Any, pending: Pending) -> None:
+        """Run one verb. What it wrote before it failed cannot stay: then the error goes up."""
         connection, mark = store.connection, store.mark()
-        if not alone:
-            store.execute("SAVEPOINT verb")
         before = connection.total_changes
+        pending.result = pending.error = None
         try:
             pending.result = pending.work(target)
-        except BaseException as error:
-            wrote = connection.total_changes != before
-            if not connection.in_transaction or (wrote and alone):
+        except QuarterdeckError as error:
+            if connection.total_changes != before:
                 raise
-            if wrote:
-                store.execute("ROLLBACK TO verb")
-            store.undo(mark, rows=wrote)
-            pending.error = self._problem(error)
-        if not alone:
-            store.execute("RELEASE verb")
+            store.undo(mark)
+            pending.error = error
 
     def _roll_back(self, store: Store) -> None:
         self._stale = True
