@@ -38,7 +38,9 @@ def examine(path: Path, newest: int) -> int:
         if file.read(len(_MAGIC)) != _MAGIC:
             raise corrupt(path, "it does not begin as SQLite files do")
     try:
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        # Without a log beside it the file is complete, and `immutable` keeps SQLite from making one.
+        how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)
         try:
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
             application = int(connection.execute("PRAGMA application_id").fetchone()[0])
