@@ -80,7 +80,7 @@ class ApiServer:
 
     async def serve(self) -> None:
         """Until `stop`. The event loop is blocked while FastAPI is imported."""
-        gc.disable()  # a fifth of the time of these imports is spent looking for garbage that is not there
+        gc.disable()  # these imports leave no garbage to look for
         try:
             from lite.api.server.app import build_app
             from lite.api.server.web import Web
