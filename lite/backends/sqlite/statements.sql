@@ -72,10 +72,10 @@ UPDATE tasks SET blocked = blocked + 1 WHERE state = 0 AND seq IN (SELECT task F
 UPDATE tasks SET blocked = ? WHERE seq = ?;
 
 -- name: lane_head
-SELECT seq FROM tasks WHERE run = ? AND lane = ? AND state < 2 ORDER BY seq LIMIT 1;
+SELECT seq FROM tasks WHERE run = ? AND lane = ? AND ended_at IS NULL ORDER BY seq LIMIT 1;
 
 -- name: lane_hold
-UPDATE tasks SET blocked = blocked | ? WHERE run = ? AND lane = ? AND state < 2 AND state = 0;
+UPDATE tasks SET blocked = blocked | ? WHERE run = ? AND lane = ? AND ended_at IS NULL AND state = 0;
 
 -- name: lane_release
 UPDATE tasks SET blocked = blocked & ~? WHERE seq = ? AND state = 0;
@@ -96,7 +96,7 @@ SELECT id FROM runs WHERE key = ? AND key <> '';
 SELECT seq, id, name, state FROM runs WHERE id = ?;
 
 -- name: run_open
-SELECT 1 FROM tasks WHERE run = ? AND state < 2 LIMIT 1;
+SELECT 1 FROM tasks WHERE run = ? AND ended_at IS NULL LIMIT 1;
 
 -- name: run_ends
 SELECT coalesce(max(state = 3), 0), coalesce(max(state = 4), 0) FROM tasks WHERE run = ? AND run <> '';

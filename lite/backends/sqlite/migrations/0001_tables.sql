@@ -50,7 +50,7 @@ CREATE TABLE tasks (
 ) STRICT;
 CREATE UNIQUE INDEX tasks_key ON tasks (key) WHERE key <> '';
 CREATE INDEX tasks_run ON tasks (run, seq) WHERE run <> '';
-CREATE INDEX tasks_open ON tasks (run, lane, seq) WHERE state < 2;
+CREATE INDEX tasks_open ON tasks (run, lane, seq) WHERE ended_at IS NULL;  -- not "state": a claim leaves it alone
 CREATE INDEX tasks_ready ON tasks (agent, priority DESC, seq, assigned) WHERE state = 0 AND blocked = 0 AND delayed = 0;
 CREATE INDEX tasks_running ON tasks (seq) WHERE state = 1;
 CREATE INDEX tasks_delayed ON tasks (run_at) WHERE state = 0 AND delayed = 1;
