@@ -20,6 +20,7 @@ class Registry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._entries: dict[str, _Entry] = {}
+        self._capabilities: dict[str, Capabilities] | None = None  # of all, once somebody asked
         self._refused: dict[str, str] = {}
 
     def __repr__(self) -> str:
@@ -44,6 +45,7 @@ class Registry:
             if name in self._entries:
                 raise ValueError(f"provider {name!r} is registered already")
             self._entries[name] = _Entry(name, load)
+            self._capabilities = None
 
     def load_entry_points(self) -> None:
         """Register what installed distributions offer. Built-ins and earlier names win: a second one is reported."""
@@ -79,13 +81,18 @@ class Registry:
 
     def capabilities(self) -> Mapping[str, Capabilities]:
         """Of every provider that could be loaded."""
-        found: dict[str, Capabilities] = {}
-        for name in self.names():
-            try:
-                found[name] = self.get(name).capabilities()
-            except BrokenProvider:
-                continue
-        return found
+        with self._lock:
+            known = self._capabilities
+        if known is None:
+            known = {}
+            for name in self.names():
+                try:
+                    known[name] = self.get(name).capabilities()
+                except BrokenProvider:
+                    continue
+            with self._lock:
+                self._capabilities = known
+        return known
 
     def broken(self) -> Mapping[str, str]:
         """Name to message, of what could not be loaded so far."""

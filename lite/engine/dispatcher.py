@@ -17,10 +17,12 @@ from lite.model.task import Claim, ClaimRequest, OutcomeKind
 
 
 class Dispatcher:
-    """The claim loop of one worker."""
+    """The claim loop of one worker. `alone`: whatever makes work eligible happens in this process and says `wake`, so
+    that a claim can join the very transaction which submits or ends a task; else the event log wakes it too."""
 
-    def __init__(self, context: Context, sessions: Sessions) -> None:
+    def __init__(self, context: Context, sessions: Sessions, *, alone: bool = False) -> None:
         self._context = context
+        self._alone = alone
         self._sessions = sessions
         self._runners = Jobs("runners")
         self._wake = asyncio.Event()
@@ -28,12 +30,13 @@ class Dispatcher:
         self.paused = False
         self.claimed = 0  # since the start, for the metrics
         self.service = Service("dispatch", self._loop)
+        sessions.on_free = self.wake
 
     def __repr__(self) -> str:
         return f"<Dispatcher {len(self._sessions)}/{self._context.settings.slots}{' paused' if self.paused else ''}>"
 
     def wake(self) -> None:
-        """Something other than an event may have made work eligible (a slot, the settings)."""
+        """Something makes work eligible, or frees a slot: now, or in a write that was just begun."""
         self._wake.set()
 
     def run(self, claim: Claim, *, adopted: bool = False) -> Runner:
@@ -65,13 +68,13 @@ class Dispatcher:
             await runner.run()
         finally:
             self._sessions.remove(runner)
-            self.wake()
 
     async def _loop(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
             follower = Jobs("dispatch")
             stack.push_async_callback(follower.cancel)
-            follower.spawn(self._follow_events(), "follow events")
+            if not self._alone:
+                follower.spawn(self._follow_events(), "follow events")
             while True:
                 self._wake.clear()
                 async with self._claiming:
@@ -83,7 +86,7 @@ class Dispatcher:
     async def _claim(self) -> float | None:
         """Take what fits; the seconds until the next delayed task is due, None when nothing is delayed."""
         context = self._context
-        free = context.settings.slots - len(self._sessions)
+        free = context.settings.slots - self._sessions.taken()
         if self.paused or free <= 0:
             return None
         now = context.clock.now()

@@ -82,6 +82,7 @@ class Operations:
             now=now,
             needs=needs,
         )
+        self._supervisor.dispatcher.wake()  # its claim follows the submission into the same commit
         done = await self._backend.submit(Submission(tasks=(spec,)), now=now)
         return done.tasks[0], done.created[0]
 
@@ -106,6 +107,7 @@ class Operations:
         if key and submission.run is not None:
             run = submission.run
             submission = Submission(submission.tasks, RunSpec(run.id, run.name, key, run.source))
+        self._supervisor.dispatcher.wake()
         done = await self._backend.submit(submission, now=now)
         return PlanResult(done.run, done.tasks, all(done.created))
 
@@ -127,6 +129,7 @@ class Operations:
 
     async def cancel(self, ref: str, reason: str = "user") -> Task:
         task = await find_task(self._backend, ref)
+        self._supervisor.dispatcher.wake()  # the next of its lane may go
         task = await self._backend.cancel(task.id, now=self._context.clock.now(), reason=reason)
         runner = self._supervisor.sessions.of_task(task.id)
         if task.cancel and runner is not None:
@@ -136,6 +139,7 @@ class Operations:
     async def retry(self, ref: str) -> Task:
         self._accepting()
         task = await find_task(self._backend, ref)
+        self._supervisor.dispatcher.wake()
         return await self._backend.retry(task.id, now=self._context.clock.now())
 
     # sessions
@@ -225,6 +229,7 @@ class Operations:
         fitting = [one.id for one in await self._backend.workers() if one.id.startswith(worker)]
         if len(fitting) != 1:
             raise NotFound(f"no worker {worker!r}" if not fitting else f"{worker!r} fits {len(fitting)} workers")
+        self._supervisor.dispatcher.wake()
         return await self._backend.cordon(fitting[0], on, now=self._context.clock.now())
 
     async def agents(self) -> Sequence[AgentInfo]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from lite.aio.probe import hit
 from lite.aio.service import Service
@@ -23,8 +24,9 @@ _BATCH = 200
 class Orchestrator:
     """Looks at the queue whenever the event log has grown, at most some times a second."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, wake: Callable[[], None] = lambda: None) -> None:
         self._context = context
+        self._wake = wake  # whoever claims
         self.service = Service("route", self._loop)
 
     async def place_waiting(self) -> int:
@@ -80,6 +82,7 @@ class Orchestrator:
             await self._context.backend.assign(task.id, assignment, now=self._context.clock.now())
         except (IllegalState, NotFound):
             return False  # it ended or was claimed meanwhile
+        self._wake()
         return True
 
     async def _loop(self) -> None:

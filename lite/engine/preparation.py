@@ -37,7 +37,6 @@ async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
     """Raises `InvalidTask` when the provider refuses the request or a needed output is missing."""
     spec = task.spec
     agent = context.agent(spec.agent, spec.provider)
-    directory = context.home.session(session_id(task.id, lease.attempt))
     outputs = await _needed_outputs(context, task) if spec.needs else {}
     prompt = render_prompt(spec.prompt, outputs) if outputs or "{{" in spec.prompt else spec.prompt
     asked = _ask(context, task, lease, prompt)
@@ -55,10 +54,11 @@ async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
             launch=launch,
             cwd=spec.cwd,
             env={},
-            directory=str(directory),
+            directory="",
             timeout_ms=spec.timeout_ms,
         )
         return Prepared(request, provider, asked, structured=False, inline=True, executor="inline")
+    directory = context.home.session(session_id(task.id, lease.attempt))
     needs = _write_needs(directory, outputs)
     env = build_environment(
         os.environ,

@@ -271,6 +271,7 @@ class Runner:
             delay = backoff(count, self._context.settings.retry, self._context.random.uniform(-1, 1))
         tries = 0
         while True:
+            self._sessions.finishing(self, True)
             try:
                 self.task = await self._context.backend.finish(
                     self.lease, outcome, now=self._context.clock.now(), delay_ms=delay
@@ -283,6 +284,7 @@ class Runner:
             except LeaseLost:
                 raise
             except BackendError as error:
+                self._sessions.finishing(self, False)
                 log.warning("%s: outcome not recorded yet: %s", self.session, error)
                 await self._context.clock.sleep(_WRITE_RETRY_SECONDS[min(tries, len(_WRITE_RETRY_SECONDS) - 1)])
                 tries += 1

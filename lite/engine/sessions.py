@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,8 @@ class Sessions:
         self._by_task: dict[str, Runner] = {}
         self._watchers: set[asyncio.Queue[tuple[str, Status]]] = set()
         self._tickets: dict[str, Ticket] = {}
-        self._freed = asyncio.Event()
+        self._finishing: set[Runner] = set()
+        self.on_free: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
         return len(self._by_task)
@@ -49,12 +50,20 @@ class Sessions:
     def remove(self, runner: Runner) -> None:
         if self._by_task.get(runner.task.id) is runner:
             del self._by_task[runner.task.id]
-            self._freed.set()
+        self._finishing.discard(runner)
+        self.on_free()
 
-    async def freed(self) -> None:
-        """Wait until a place has become free since the last call."""
-        await self._freed.wait()
-        self._freed.clear()
+    def finishing(self, runner: Runner, yes: bool) -> None:
+        """Its outcome is just being written: a claim that is written after it may count on the place."""
+        if yes:
+            self._finishing.add(runner)
+            self.on_free()
+        else:
+            self._finishing.discard(runner)
+
+    def taken(self) -> int:
+        """Places in use."""
+        return len(self._by_task) - len(self._finishing)
 
     def all(self) -> list[Runner]:
         return list(self._by_task.values())

@@ -51,8 +51,8 @@ class Supervisor:
     def __init__(self, context: Context, *, alone: bool = True) -> None:
         self.context = context
         self.sessions = Sessions()
-        self.dispatcher = Dispatcher(context, self.sessions)
-        self.orchestrator = Orchestrator(context)
+        self.dispatcher = Dispatcher(context, self.sessions, alone=alone)
+        self.orchestrator = Orchestrator(context, self.dispatcher.wake)
         self.registry = Registry(context, self.sessions)
         self.rescuer = Rescuer(context, self.sessions, self.dispatcher, alone=alone)
         self.reloader = Reloader(context, self.orchestrator, config_for(context.home), self.dispatcher.wake)

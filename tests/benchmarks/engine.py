@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+from lite.aio.probe import watch
 from lite.backends.sqlite import SqliteBackend
 from lite.clock import SystemClock
 from lite.engine.context import Context
@@ -20,7 +21,7 @@ from lite.executors.inline import InlineExecutor
 from lite.home import Home
 from lite.model.order import Order
 from lite.model.settings import Agent, Settings
-from lite.model.task import State
+from lite.model.task import State, TaskQuery
 from providers.registry import Registry
 from tests.benchmarks.bare_loop import bare_rate
 from tests.benchmarks.report import Line, against, percentile
@@ -89,16 +90,23 @@ async def _ours(root: Path, submitters: int, synchronous: str) -> dict[str, floa
         for _ in range(many):
             await operations.submit(order)
 
+    all_done = asyncio.Event()
+    left = count
+
+    def finished(_: object) -> None:  # the outcome is on disk when this is hit
+        nonlocal left
+        left -= 1
+        if not left:
+            all_done.set()
+
+    undo = watch("runner.finished", finished)
     begun = time.perf_counter()
     await asyncio.gather(*(submit(count // submitters) for _ in range(submitters)))
-    cursor, done = 0, 0
-    while done < count:
-        for event in await backend.events(cursor, limit=5000):
-            cursor = event.cursor
-            done += event.kind == "task.succeeded"
-        if done < count:
-            await backend.wait(cursor)
+    await all_done.wait()
     elapsed = time.perf_counter() - begun
+    undo()
+    states = {task.state for task in await backend.tasks(TaskQuery())}
+    assert states == {State.SUCCEEDED}, states
     await supervisor.stop(keep_sessions=False)
     return {"rate": count / elapsed}
 
@@ -111,8 +119,6 @@ async def _latency(root: Path) -> dict[str, float]:
     starts: list[float] = []
     hops: list[float] = []
     loop = asyncio.get_running_loop()
-    from lite.aio.probe import watch
-
     for _ in range(200):
         started: asyncio.Future[float] = loop.create_future()
         undo = watch("runner.prepared", lambda _, s=started: s.done() or s.set_result(time.perf_counter()))  # type: ignore[misc]

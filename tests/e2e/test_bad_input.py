@@ -38,9 +38,9 @@ def refused(fleet: Fleet, *args: str, code: int | tuple[int, ...], says: str | t
 
 
 PLANS = {
-    "unknown agent": ("tasks: {a: {agent: dex, prompt: x}}", "plan.yaml:1:20"),
+    "unknown agent": ("tasks: {a: {agent: dex, prompt: x}}", "plan.yaml:1:13"),
     "empty prompt": ("tasks: {a: {agent: dev, prompt: '  '}}", "prompt"),
-    "negative timeout": ("tasks:\n  a:\n    command: x\n    timeout: -5m\n", "plan.yaml:4:14"),
+    "negative timeout": ("tasks:\n  a:\n    command: x\n    timeout: -5m\n", "plan.yaml:4:5"),
     "cycle": (
         "tasks:\n  a: {command: x, needs: [c]}\n  b: {command: x, needs: [a]}\n  c: {command: x, needs: [b]}\n",
         "-> ",
