@@ -49,6 +49,7 @@ class VirtualClock:
 
     async def advance(self, seconds: float) -> None:
         """Let `seconds` pass, waking sleepers at their times and letting the loop run after each."""
+        await _settle()  # jobs just spawned fall asleep now, not when the time has passed
         end = self._elapsed + seconds
         while self._sleepers and self._sleepers[0][0] <= end:
             at, _, future = heapq.heappop(self._sleepers)

@@ -19,6 +19,8 @@ from lite.model.session import Activity, ExecutorCapabilities, Inspection, Sessi
 from lite.model.task import Outcome, OutcomeKind, Reason
 from lite.ports import Clock, RecordHandle, TerminalStream
 
+_DEADLY = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGQUIT)
+
 WatchStatus = Callable[[Status], None]
 
 
@@ -47,6 +49,7 @@ class Session:
     started_at: int
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    signum: int = int(signal.SIGTERM)  # what ended it, if it was stopped
     outcome: Outcome | None = None
     status: Status | None = None
     watchers: list[WatchStatus] = field(default_factory=list)
@@ -84,7 +87,7 @@ class World:
         else:
             await _end(life)
             await self.clock.sleep(behaviour.stubborn)
-            outcome = Outcome(OutcomeKind.FAILED, Reason.SIGNAL, "stopped", signal=int(signal.SIGTERM))
+            outcome = Outcome(OutcomeKind.FAILED, Reason.SIGNAL, "stopped", signal=session.signum)
         session.outcome = outcome
         session.ended.set()
 
@@ -183,7 +186,8 @@ class FakeExecutor:
         session = self._session(handle)
         if session.ended.is_set():
             raise SessionRefused("the session has ended")
-        if signum in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        if signum in _DEADLY:
+            session.signum = signum
             session.stopped.set()
 
     async def stop(self, handle: str, *, grace_ms: int) -> None:

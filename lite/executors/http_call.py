@@ -128,7 +128,7 @@ async def _exchange(
     import httpx
 
     parts = urlsplit(url)
-    host = parts.hostname or ""
+    host = _ascii(parts.hostname or "")
     addresses = await _addresses(host, parts.port or (443 if parts.scheme == "https" else 80), resolve)
     if not call.allow_private:
         for address in addresses:
@@ -136,14 +136,17 @@ async def _exchange(
                 raise CallFailed(f"{host} is {address}, {why}; allow_private: true permits it")
     sent = {"user-agent": "quarterdeck", "accept": "*/*", **headers}
     # no compression: a small answer could unpack to any size
-    sent |= {"host": parts.netloc, "accept-encoding": "identity"}
+    sent |= {"host": _netloc(host, parts.port), "accept-encoding": "identity"}
     verify = await _tls() if parts.scheme == "https" else False
     async with httpx.AsyncClient(verify=verify, trust_env=False, timeout=None, follow_redirects=False) as client:
         for address in addresses:
             pinned = urlunsplit((parts.scheme, _netloc(address, parts.port), parts.path or "/", parts.query, ""))
-            request = client.build_request(
-                method, pinned, headers=sent, content=body.encode() or None, extensions={"sni_hostname": host}
-            )
+            try:
+                request = client.build_request(
+                    method, pinned, headers=sent, content=body.encode() or None, extensions={"sni_hostname": host}
+                )
+            except (httpx.InvalidURL, ValueError) as error:
+                raise CallFailed(f"the request cannot be sent: {error}") from error
             try:
                 response = await client.send(request, stream=True)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -181,7 +184,7 @@ async def _read(response: httpx.Response, limit: int) -> _Answer:
 async def _addresses(host: str, port: int, resolve: Resolve) -> Sequence[str]:
     try:
         found = await resolve(host, port)
-    except (OSError, UnicodeError) as error:
+    except OSError as error:
         raise CallFailed(f"{host}: {getattr(error, 'strerror', None) or error}") from error
     if not found:
         raise CallFailed(f"{host} has no address")
@@ -207,6 +210,13 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 def _netloc(address: str, port: int | None) -> str:
     host = f"[{address.replace('%', '%25')}]" if ":" in address else address
     return f"{host}:{port}" if port else host
+
+
+def _ascii(host: str) -> str:
+    try:
+        return host if ":" in host else host.encode("idna").decode()
+    except UnicodeError as error:
+        raise CallFailed(f"{host[:80]!r} is no host name: {error}") from error
 
 
 def _decode(answer: _Answer) -> str:

@@ -80,6 +80,8 @@ class InlineExecutor:
             detail = "stopped" if call.stopped else "the supervisor ended"
             kind = OutcomeKind.CANCELLED if call.stopped else OutcomeKind.UNEXECUTABLE
             return Outcome(kind, Reason.NONE if call.stopped else Reason.INFRASTRUCTURE, detail)
+        if error := call.job.exception():
+            return Outcome(OutcomeKind.UNEXECUTABLE, Reason.INFRASTRUCTURE, f"{type(error).__name__}: {error}")
         outcome: Outcome = call.job.result()
         return outcome
 
