@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from lite.aio import probe
+from lite.aio.tasks import spawn
 from lite.backends.sqlite import SqliteBackend
 from lite.backends.sqlite.statements import SQL
 from lite.errors import BackendError, NotFound
@@ -166,9 +167,14 @@ async def test_a_closed_database_says_so(path: Path) -> None:
     with pytest.raises(BackendError):
         await Desk(backend).add()
     await backend.open()
+    looks = [spawn(backend.tasks(TaskQuery())) for _ in range(10)]
+    await asyncio.sleep(0)
     await backend.close()
+    assert await asyncio.gather(*looks) == [[]] * 10
     with pytest.raises(BackendError):
         await Desk(backend).add()
+    with pytest.raises(BackendError):
+        await backend.tasks(TaskQuery())
 
 
 _LOAD = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lite.errors import NotFound, OutputTooLarge
-from lite.model.task import MAX_FAULTS, MAX_OUTPUT, Progress, State, Waiting
+from lite.model.task import MAX_FAULTS, MAX_OUTPUT, Assignment, Progress, State, Waiting
 from providers.base import Source, Usage
 from tests.contracts.backend_base import BackendTopic
 from tests.support.backends import Desk
@@ -81,8 +81,6 @@ class EndsTopic(BackendTopic):
         assert (await desk.take()).lease.attempt == 3
 
     async def test_a_retry_is_placed_anew(self, desk: Desk) -> None:
-        from lite.model.task import Assignment
-
         task = await desk.add("a", selector={"x": "y"}, retries=1)
         await desk.backend.assign(task.id, Assignment(worker="w1", why="x"), now=desk.now)
         assert (await desk.run_next("failed")).assigned == ""

@@ -7,6 +7,7 @@ import asyncio
 from lite.aio.tasks import spawn
 from lite.model.event import Event, EventKind
 from lite.model.task import Assignment, Progress
+from providers.base import Source, Usage
 from tests.contracts.backend_base import BackendTopic
 from tests.support.backends import TTL, Desk
 
@@ -74,8 +75,6 @@ class EventsTopic(BackendTopic):
         assert ends == [1, 2, 3, 4, 5]
 
     async def test_usage_is_told_at_the_end(self, desk: Desk) -> None:
-        from providers.base import Source, Usage
-
         await desk.add("a")
         await desk.run_next(usage=Usage(7, None, 0.5, Source.MEASURED))
         data = (await desk.events())[-1].data

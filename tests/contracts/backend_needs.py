@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lite.model.run import RunState
+from lite.model.run import RunQuery, RunState
 from lite.model.task import State
 from tests.contracts.backend_base import BackendTopic
 from tests.support.backends import Desk
@@ -64,14 +64,12 @@ class NeedsTopic(BackendTopic):
         assert await desk.claim() == []
 
     async def test_consequences_are_told_breadth_first_in_order_of_submission(self, desk: Desk) -> None:
-        a, b, c, d, e = (desk.spec(name, run="run", id=f"id-{name}") for name in "abcde")
-
-        def needing(spec: object, *needs: str) -> object:
-            from dataclasses import replace
-
-            return replace(spec, needs=tuple(f"id-{need}" for need in needs))  # type: ignore[type-var]
-
-        await desk.plan(needing(e, "b"), a, needing(d, "c", "b"), needing(b, "a"), needing(c, "a"))  # type: ignore[arg-type]
+        needs = {"e": "b", "a": "", "d": "cb", "b": "a", "c": "a"}
+        specs = [
+            desk.spec(name, run="run", id=f"id-{name}", needs=tuple(f"id-{need}" for need in needed))
+            for name, needed in needs.items()
+        ]
+        await desk.plan(*specs)
         claim = await desk.take()
         before = await desk.cursor()
         await desk.finish(claim, "failed")
@@ -140,8 +138,6 @@ class NeedsTopic(BackendTopic):
         ],
     )
     async def test_a_run_finishes_with_its_last_task(self, desk: Desk, ends: tuple[str, str], expected: str) -> None:
-        from lite.model.run import RunQuery
-
         await desk.plan(desk.spec("a", run="run"), desk.spec("b", run="run"))
         before = await desk.cursor()
         await desk.run_next(ends[0])

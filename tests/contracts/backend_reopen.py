@@ -6,7 +6,7 @@ import pytest
 
 from lite.errors import IllegalState, NotFound
 from lite.model.run import RunQuery, RunState
-from lite.model.task import State, Waiting
+from lite.model.task import Claim, Progress, State, Waiting
 from tests.contracts.backend_base import BackendTopic
 from tests.support.backends import Desk
 
@@ -72,8 +72,6 @@ class ReopenTopic(BackendTopic):
             assert await desk.names(1) == [name]
             (task,) = [task for task in await desk.all_tasks() if task.spec.name == name]
             assert task.lease is not None
-            from lite.model.task import Claim
-
             await desk.finish(Claim(task, task.lease))
         (run,) = await desk.backend.runs(RunQuery())
         assert run.state is RunState.SUCCEEDED
@@ -135,8 +133,6 @@ class ReopenTopic(BackendTopic):
         assert await desk.story(before) == [("task.reopened", "a")]
 
     async def test_nothing_of_an_old_question_is_left(self, desk: Desk) -> None:
-        from lite.model.task import Progress
-
         await desk.add("a")
         claim = await desk.take()
         await desk.backend.record(claim.lease, Progress(waiting=Waiting("1", "input", "?")), now=desk.now)

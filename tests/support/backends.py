@@ -7,7 +7,7 @@ from typing import Any
 
 from lite.model.event import Event
 from lite.model.run import RunSpec, Submission, Submitted
-from lite.model.task import Claim, ClaimRequest, Outcome, OutcomeKind, Task, TaskSpec
+from lite.model.task import Claim, ClaimRequest, Outcome, OutcomeKind, Task, TaskQuery, TaskSpec
 from lite.model.worker import Worker
 from lite.ports import Backend
 
@@ -82,8 +82,6 @@ class Desk:
         ]
 
     async def all_tasks(self) -> list[Task]:
-        from lite.model.task import TaskQuery
-
         return list(await self.backend.tasks(TaskQuery()))
 
     async def states(self) -> dict[str, str]:
