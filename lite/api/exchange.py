@@ -83,7 +83,7 @@ class Connection:
     def answer(self) -> tuple[int, dict[str, str]]:
         """The status and the headers, names in lower case."""
         while True:
-            status = int(self._line().split(" ", 2)[1])
+            status = _number(self._line().partition(" ")[2][:3], 10)
             headers: dict[str, str] = {}
             while line := self._line():
                 name, _, value = line.partition(":")
@@ -112,7 +112,7 @@ class Connection:
                 yield data
 
     def _chunks(self) -> Iterator[bytes]:
-        while size := int(self._line().partition(";")[0], 16):
+        while size := _number(self._line().partition(";")[0], 16):
             while size:
                 data = self._some(min(size, _CHUNK))
                 size -= len(data)
@@ -145,6 +145,13 @@ class Connection:
         if not data and not eof:
             raise Disconnected("the supervisor closed the connection")
         return data
+
+
+def _number(text: str, base: int) -> int:
+    try:
+        return int(text, base)
+    except ValueError:
+        raise Disconnected("something else than a supervisor spoke") from None
 
 
 def quote(text: str) -> str:

@@ -282,6 +282,16 @@ def test_an_answer_cut_off_is_an_error(socket_path: str) -> None:
     thread.join()
 
 
+@pytest.mark.parametrize(
+    "answer", [b"SSH-2.0-x\r\n\r\n", b"\n", b"HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"]
+)
+def test_what_is_no_http_is_an_error(socket_path: str, answer: bytes) -> None:
+    thread = server_saying(socket_path, answer)
+    with pytest.raises(NoSupervisor, match="something else"), Client(socket_path) as client:
+        client.call("POST", "/")
+    thread.join()
+
+
 def test_an_answer_that_is_not_ours_is_an_error(socket_path: str) -> None:
     thread = server_saying(socket_path, b"HTTP/1.1 502 Bad\r\nContent-Length: 5\r\n\r\n<p>no")
     with pytest.raises(QuarterdeckError, match="status 502"), Client(socket_path) as client:
