@@ -153,7 +153,10 @@ class _Reader:
         return Step(verb, checked, found, self._place(node), nested)
 
     def _value(self, node: yaml.Node, kinds: Kinds, name: str) -> Any:
-        value = yaml.SafeLoader("").construct_document(node)
+        try:
+            value = yaml.SafeLoader("").construct_document(node)
+        except yaml.MarkedYAMLError as error:
+            raise ScriptError(f"{self._place(node)}: {error.problem}") from error
         if kinds == _TEXT and isinstance(value, (int, float)) and not isinstance(value, bool):
             value = str(node.value)  # `say: 42` means the text
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
