@@ -15,7 +15,7 @@ _VERSION = b"1"
 
 
 class LaunchFile(NamedTuple):
-    """`stdio` and `stdin` as in `providers.base.Launch`; `env` is complete."""
+    """`stdio` and `stdin` as in `providers.base.Launch`, but for a file `stdin` is its path; `env` is complete."""
 
     session: str
     home: str

@@ -48,10 +48,10 @@ def start(launch: LaunchFile) -> Program:
             os.dup2(inner[1], 2)
             for descriptor in inner:
                 os.close(descriptor)
-        if launch.stdin == "null":
-            null = os.open(os.devnull, os.O_RDONLY)
-            os.dup2(null, 0)
-            os.close(null)
+        if launch.stdin != "terminal":
+            source = os.open(os.devnull if launch.stdin == "null" else launch.stdin, os.O_RDONLY)
+            os.dup2(source, 0)
+            os.close(source)
         for signum in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             try:
                 signal.signal(signum, signal.SIG_DFL)
