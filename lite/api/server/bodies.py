@@ -72,8 +72,10 @@ def checked(value: Any, place: str = "") -> None:
     if isinstance(value, str):
         if "\0" in value:
             raise UsageError("a NUL character", place=place)
-        if any("\ud800" <= char <= "\udfff" for char in value) and not value.isascii():
-            raise UsageError("not valid Unicode", place=place)
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise UsageError("not valid Unicode", place=place) from None
     elif isinstance(value, int):
         if abs(value) > _LARGEST:
             raise UsageError("the number is too large", place=place)
