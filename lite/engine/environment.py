@@ -46,9 +46,12 @@ _PREFIXES = ("LC_", "XDG_")
 def build_environment(
     ours: Mapping[str, str], allow: Iterable[str], *layers: Mapping[str, str], unset: Iterable[str] = ()
 ) -> dict[str, str]:
-    """The complete environment; later layers win. `allow` extends the built-in allow-list."""
-    allowed = ALLOWED | set(allow)
-    env = {key: value for key, value in ours.items() if key in allowed or key.startswith(_PREFIXES)}
+    """The complete environment; later layers win. `allow` extends the built-in allow-list; a `*` at an entry's end fits
+    any rest."""
+    more = list(allow)
+    allowed = ALLOWED | set(more)
+    prefixes = (*_PREFIXES, *(entry[:-1] for entry in more if entry.endswith("*")))
+    env = {key: value for key, value in ours.items() if key in allowed or key.startswith(prefixes)}
     env["TERM"] = "xterm-256color"
     env["COLORTERM"] = "truecolor"
     for layer in layers:
