@@ -185,3 +185,17 @@ def test_down_asks_only_on_a_terminal_and_waits_until_it_is_gone(qd: Qd, supervi
 def test_homes_are_listed_with_their_supervisors(qd: Qd, supervisor: FakeSupervisor) -> None:
     found = [one for one in qd("homes", "--json").json if one["current"]]
     assert [(one["running"], one["pid"]) for one in found] == [(True, status()["pid"])]
+
+
+def test_an_interrupted_wait_says_what_goes_on(
+    qd: Qd, supervisor: FakeSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lite.api.client import Client
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    supervisor.tasks(task(1, state="running", ended_at=None))
+    monkeypatch.setattr(Client, "events", interrupted)
+    result = qd("wait", task(1)["id"])
+    assert (result.code, "1 task(s) go on" in result.err) == (130, True)
