@@ -27,10 +27,11 @@ def cast_lines(
     clock = _Clock(version, begun)
     decoders = {stream: codecs.getincrementaldecoder("utf-8")("replace") for stream in (OUT, ERR, IN)}
     at: int | None = None
+    last = begun
     for entry in recording.entries(recording.start()):
         if at is not None and entry.offset > at:
             yield clock.event(entry.time, "m", f"gap: {entry.offset - at} bytes are not kept")
-        at = entry.offset + len(entry.data)
+        at, last = entry.offset + len(entry.data), entry.time
         if entry.stream in decoders:
             text = decoders[entry.stream].decode(entry.data)
             if text:
@@ -41,9 +42,9 @@ def cast_lines(
             yield clock.event(entry.time, "m", entry.data.decode("utf-8", "replace"))
     for stream in (OUT, ERR):
         if rest := decoders[stream].decode(b"", True):
-            yield clock.event(0, "o", rest)
+            yield clock.event(last, "o", rest)
     if exit_code is not None and version == 3:
-        yield clock.event(0, "x", str(exit_code))
+        yield clock.event(last, "x", str(exit_code))
 
 
 def _header(version: int, begun: int, cols: int, rows: int, title: str) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What every executor promises. A subclass supplies the fixture `make` and the launches; capabilities decide what applies.
+"""What every executor promises. A subclass supplies the fixture `make` and the launches; capabilities choose the tests.
 
 class TestMine(ExecutorContract):
     @pytest.fixture

@@ -43,6 +43,7 @@ class Listener:
 
     def __init__(self) -> None:
         self._official = False
+        self._title = b""
 
     def hear(self, found: Sequence) -> Said | None:
         if not isinstance(found, Osc):
@@ -51,7 +52,8 @@ class Listener:
             said = _program_status(found.text)
             self._official = self._official or said is not None
             return said
-        if found.number in (0, 2) and not self._official:
+        if found.number in (0, 2) and not self._official and found.text != self._title:
+            self._title = found.text
             return _title(found.text)
         return None
 

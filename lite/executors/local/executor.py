@@ -16,9 +16,9 @@ from lite.executors.local.cleanup import Cleanup
 from lite.executors.local.exitfile import read_exit
 from lite.executors.local.handle import Handle, parse_handle
 from lite.executors.local.holder import STARTED_NAME
-from lite.executors.local.launchfile import LaunchFile, remove_launch, write_launch
+from lite.executors.local.launchfile import LaunchFile, reclaim_launch, remove_launch, write_launch
 from lite.executors.local.link import Link
-from lite.executors.local.nursery_link import NurseryLink
+from lite.executors.local.nursery_link import NurseryGone, NurseryLink
 from lite.executors.local.outcomes import outcome_of, parse_exit
 from lite.executors.local.streams import RecordedStream, SocketStream
 from lite.home import Home
@@ -38,6 +38,7 @@ class LocalExecutor:
     name = "local"
 
     def __init__(self, home: Home) -> None:
+        self.connect_seconds = _CONNECT_SECONDS  # how long a holder may take to greet us
         self._home = home
         self._nursery = NurseryLink(home)
         self._links: dict[str, Link] = {}
@@ -68,15 +69,15 @@ class LocalExecutor:
         self._prepare(request)
         socket = str(self._home.session_socket(request.session))
         try:
-            pid, start = await self._nursery.fork(request.session, request.directory, socket)
-        except ExecutorError:
+            pid, start = await self._fork(request, socket)
+        except BaseException:
             remove_launch(request.directory)
             raise
         handle = Handle(request.session, pid, start, self._boot, socket, request.directory)
         text = str(handle)
         link = Link(handle, request.token, self._jobs, self._lost)
         try:
-            await link.connect(_CONNECT_SECONDS)
+            await link.connect(self.connect_seconds)
         except (OSError, TimeoutError, SessionRefused) as error:
             await self._sweep(handle)
             raise ExecutorError(f"the session's holder does not answer: {error}") from error
@@ -97,7 +98,7 @@ class LocalExecutor:
         parsed = parse_handle(handle)
         link = Link(parsed, token, self._jobs, self._lost)
         try:
-            await link.connect(_CONNECT_SECONDS)
+            await self._reconnect(link)
         except SessionRefused as error:
             raise HandleGone(error.message) from error
         except (OSError, TimeoutError):
@@ -160,7 +161,7 @@ class LocalExecutor:
         role = packets.CONTROL if control else packets.WATCH
         wanted = packets.SAFE_MARK if offset is None else offset
         try:
-            async with asyncio.timeout(_CONNECT_SECONDS):
+            async with asyncio.timeout(self.connect_seconds):
                 stream = SocketStream(*await asyncio.open_unix_connection(parsed.socket))
                 try:
                     await stream.greet(role, wanted)
@@ -181,6 +182,14 @@ class LocalExecutor:
         return parse_handle(handle).socket
 
     # helpers
+
+    async def _fork(self, request: SessionRequest, socket: str) -> tuple[int, int]:
+        try:
+            return await self._nursery.fork(request.session, request.directory, socket)
+        except NurseryGone:
+            if not reclaim_launch(request.directory):
+                raise  # there may be a holder, which will wait for us in vain and end
+            return await self._nursery.fork(request.session, request.directory, socket)
 
     def _link(self, handle: str) -> Link:
         link = self._links.get(handle)
@@ -216,7 +225,7 @@ class LocalExecutor:
                     cap_bytes=request.cap_bytes,
                     record=request.record,
                     stdio=launch.stdio,
-                    stdin=launch.stdin,
+                    stdin=str(directory / launch.stdin_file) if launch.stdin == "file" else launch.stdin,
                     argv=launch.argv,
                     env=env,
                     stdin_data=launch.stdin_data,
@@ -227,12 +236,22 @@ class LocalExecutor:
         except ValueError as error:
             raise ExecutorError(str(error)) from error
 
+    async def _reconnect(self, link: Link) -> None:
+        try:
+            await link.connect(self.connect_seconds)
+        except TimeoutError:
+            holder = link.handle.holder()
+            if holder is None:
+                raise
+            processes.send(holder, signal.SIGCONT)  # silence alone condemns nobody: it may be stopped
+            await link.connect(self.connect_seconds)
+
     async def _lost(self, link: Link) -> Outcome:
         """The connection ended without EXIT and without `exit.json`."""
         handle = link.handle
         if handle.holder() is not None:
             try:
-                await link.connect(_CONNECT_SECONDS)
+                await self._reconnect(link)
                 return await link.outcome
             except SessionRefused as error:
                 return Outcome(OutcomeKind.UNEXECUTABLE, Reason.LOST, error.message)

@@ -79,6 +79,7 @@ class Holder:
         self._state = packets.PREPARED
         self._program: program.Program | None = None
         self._statuses: dict[int, int] = {}  # pid -> wait status
+        self._buffer = memoryview(bytearray(_TICK))
         self._pending = bytearray()  # bytes for the program
         self._events = 0  # what we wait for on the terminal
         self._started_at = self._last_output = 0
@@ -186,7 +187,7 @@ class Holder:
         """ "" when accepted, else why not."""
         if self._state != packets.RUNNING or self._ended:
             return "the program has ended" if self._state != packets.PREPARED else "the program has not started"
-        if self._launch.stdin == "null":
+        if self._launch.stdin != "terminal":
             return "the program reads no input"
         if len(self._pending) + len(data) > _MAX_INPUT:
             return "the program does not read its input"
@@ -264,7 +265,7 @@ class Holder:
             if descriptor >= 0:
                 self._selector.register(descriptor, selectors.EVENT_READ, self._pipe_ready)
         self._clients.tell(packets.started(started.pid, self._started_at))
-        if launch.stdin_data and launch.stdin != "null":
+        if launch.stdin_data and launch.stdin == "terminal":
             self._pending += launch.stdin_data
             self._feed()
         self._launch = launch._replace(stdin_data=b"", env={}, argv=())
@@ -277,7 +278,7 @@ class Holder:
 
     def _terminal_ready(self, descriptor: int, mask: int) -> None:
         if mask & selectors.EVENT_READ:
-            data, over = _drain(descriptor)
+            data, over = self._drain(descriptor)
             if data:
                 self._take(packets.OUT, data)
             if over:
@@ -290,7 +291,7 @@ class Holder:
             self._feed()
 
     def _pipe_ready(self, descriptor: int, _mask: int) -> None:
-        data, over = _drain(descriptor)
+        data, over = self._drain(descriptor)
         if data:
             self._take(self._stream_of(descriptor), data)
         if over:
@@ -298,6 +299,26 @@ class Holder:
 
     def _stream_of(self, descriptor: int) -> int:
         return packets.ERR if self._program is not None and descriptor == self._program.err else packets.OUT
+
+    def _drain(self, descriptor: int) -> tuple[bytes, bool]:
+        """At most `_TICK` bytes, and whether this was the end. One buffer for all: a terminal gives 4 KiB at a time."""
+        view = self._buffer
+        taken = 0
+        over = False
+        while taken < _TICK:
+            try:
+                count = os.readv(descriptor, [view[taken:]])
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.EIO:  # EIO: nobody has the terminal open any more
+                    raise
+                count = 0
+            if not count:
+                over = True
+                break
+            taken += count
+        return bytes(view[:taken]), over
 
     def _take(self, stream: int, data: bytes) -> None:
         now = self._last_output = now_ms()
@@ -376,7 +397,7 @@ class Holder:
             return
         deadline = time.monotonic() + _LAST_BYTES_SECONDS
         while time.monotonic() < deadline:
-            data, over = _drain(descriptor)
+            data, over = self._drain(descriptor)
             if data:
                 self._take(self._stream_of(descriptor), data)
             if over or (not data and self._ending.left):
@@ -422,29 +443,6 @@ class Holder:
         self._selector.unregister(self._listener)
         self._listener.close()
         self._clients.finish(packets.encode(packets.EXIT, found.rstrip()))
-
-
-def _drain(descriptor: int) -> tuple[bytes, bool]:
-    """At most about `_TICK` bytes, and whether this was the end."""
-    parts: list[bytes] = []
-    taken = 0
-    over = False
-    while taken < _TICK:
-        try:
-            data = os.read(descriptor, _READ)
-        except BlockingIOError:
-            break
-        except OSError as error:
-            if error.errno != errno.EIO:  # EIO: nobody has the terminal open any more
-                raise
-            over = True
-            break
-        if not data:
-            over = True
-            break
-        parts.append(data)
-        taken += len(data)
-    return (parts[0] if len(parts) == 1 else b"".join(parts)), over
 
 
 def _signals() -> int:

@@ -47,11 +47,12 @@ def write_launch(directory: str, launch: LaunchFile) -> None:
 
 
 def take_launch(directory: str) -> LaunchFile:
-    """Read and remove it. Raises OSError, ValueError when it is of another version."""
-    path = f"{directory}/{NAME}"
-    with open(path, "rb") as file:
+    """Read and remove it; only one holder can. Raises OSError, ValueError when it is of another version."""
+    taken = f"{directory}/{NAME}.taken"
+    os.rename(f"{directory}/{NAME}", taken)
+    with open(taken, "rb") as file:
         data = file.read()
-    os.unlink(path)
+    os.unlink(taken)
     version, count, rest = data.split(b"\0", 2)
     if version != _VERSION:
         raise ValueError(f"launch file of version {version!r}")
@@ -73,6 +74,17 @@ def take_launch(directory: str) -> LaunchFile:
         env=dict(field.split("=", 1) for field in fields[11 + argc :]),
         stdin_data=stdin_data,
     )
+
+
+def reclaim_launch(directory: str) -> bool:
+    """True when no holder has taken it nor, if one was forked before, ever will."""
+    path, kept = f"{directory}/{NAME}", f"{directory}/{NAME}.kept"
+    try:
+        os.rename(path, kept)
+    except FileNotFoundError:
+        return False
+    os.rename(kept, path)
+    return True
 
 
 def remove_launch(directory: str) -> None:

@@ -10,13 +10,16 @@ _DEFAULT_ON = frozenset((7, 25))
 
 
 class Marks:
-    """`modes` are the private modes now set. `mark` is a logical offset, `preamble` what to send before it."""
+    """`modes` are the private modes now set. `mark` is a logical offset."""
 
     def __init__(self) -> None:
         self.modes: set[int] = set(_DEFAULT_ON)
         self.mark = 0
-        self.preamble = b""
-        self._main = (0, b"")  # of the main screen, while the alternate one is shown
+        self._there: tuple[frozenset[int], tuple[int, ...]] = (
+            _DEFAULT_ON,
+            (),
+        )  # modes and keyboard flags in force at the mark
+        self._main = (0, self._there)  # of the main screen, while the alternate one is shown
         self._kitty: list[int] = []
 
     def see(self, found: Sequence) -> None:
@@ -32,12 +35,18 @@ class Marks:
             elif found.final == b"u":
                 self._keyboard(found)
 
+    @property
+    def preamble(self) -> bytes:
+        """What a new terminal needs to be told before it replays from the mark."""
+        modes, kitty = self._there
+        off = b"".join(b"\x1b[?%dl" % mode for mode in sorted(_DEFAULT_ON - modes))
+        alternate = b"".join(b"\x1b[?%dh" % mode for mode in sorted(modes & _ALTERNATE))
+        on = b"".join(b"\x1b[?%dh" % mode for mode in sorted(modes - _DEFAULT_ON - _ALTERNATE))
+        return alternate + off + on + b"".join(b"\x1b[>%du" % flags for flags in kitty)
+
     def _set(self, at: int) -> None:
         self.mark = at
-        off = b"".join(b"\x1b[?%dl" % mode for mode in sorted(_DEFAULT_ON - self.modes))
-        alternate = b"".join(b"\x1b[?%dh" % mode for mode in self.modes & _ALTERNATE)
-        on = b"".join(b"\x1b[?%dh" % mode for mode in sorted(self.modes - _DEFAULT_ON - _ALTERNATE))
-        self.preamble = alternate + off + on + b"".join(b"\x1b[>%du" % flags for flags in self._kitty)
+        self._there = (frozenset(self.modes), tuple(self._kitty))
 
     def _private(self, found: Csi) -> None:
         for part in found.params.split(b";"):
@@ -48,9 +57,9 @@ class Marks:
             if found.final == b"l":
                 self.modes.discard(mode)
                 if mode in _ALTERNATE and was:
-                    self.mark, self.preamble = self._main  # what the main screen showed comes back
+                    self.mark, self._there = self._main  # what the main screen showed comes back
             elif mode in _ALTERNATE and not was:
-                self._main = (self.mark, self.preamble)
+                self._main = (self.mark, self._there)
                 self._set(found.at)
                 self.modes.add(mode)
             elif len(self.modes) < _MAX_MODES:

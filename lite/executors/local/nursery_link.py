@@ -21,6 +21,12 @@ _READY_SECONDS = 20.0
 _ANSWER_SECONDS = 30.0
 
 
+class NurseryGone(ExecutorError):
+    """It went away before it answered: whether it did what was asked is not known."""
+
+    code = "nursery-gone"
+
+
 class NurseryLink:
     """One connection for all requests; a broken one is replaced at the next request."""
 
@@ -120,7 +126,7 @@ class NurseryLink:
         answers, self._answers = self._answers, {}
         for future in answers.values():
             if not future.done():
-                future.set_exception(ExecutorError("the nursery has gone away"))
+                future.set_exception(NurseryGone("the nursery has gone away"))
                 future.exception()  # seen, also if nobody waits any more
 
     async def _start(self) -> bool:
