@@ -26,7 +26,7 @@ def parse_duration(value: object) -> int:
         raise ValueError("is not a duration; write for example 90s, 30m or 1h30m")
     text = value.strip().lower()
     if text.startswith("-"):
-        raise ValueError(f"cannot be negative: {value}")
+        raise ValueError(f"cannot be negative: {value[:_LONGEST]}")
     if len(text) <= _LONGEST and _BARE.match(text):
         return round(float(text) * 1000)
     found = _WHOLE.match(text) if text and len(text) <= _LONGEST else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -14,6 +14,7 @@ from lite.rules.spelling import did_you_mean, listing, nearest, quoted
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_TOLD = 100  # findings looked at
 _SHOULD = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -48,15 +49,16 @@ def validate(model: type[Model], document: Document, refusal: type[QuarterdeckEr
         return model.model_validate(document.value)
     except ValidationError as error:
         problems = Problems()
-        for one in _sorted(error, model):
+        errors = error.errors(include_url=False)
+        problems.more = max(0, len(errors) - _TOLD)
+        for one in _worth_telling(errors[:_TOLD], model):
             _tell(problems, model, document, one)
         problems.refuse(refusal)
         raise  # every validation error has at least one finding
 
 
-def _sorted(error: ValidationError, model: type[BaseModel]) -> list[Any]:
+def _worth_telling(found: Sequence[Any], model: type[BaseModel]) -> list[Any]:
     """Without the keys that are missing only because they are misspelt."""
-    found: list[Any] = error.errors(include_url=False)
     meant = set()
     for one in found:
         if one["type"] == "extra_forbidden":
@@ -82,7 +84,7 @@ def _tell(problems: Problems, model: type[BaseModel], document: Document, error:
         problems.add(place, f"{name} should be {_SHOULD[kind]}{_not(error.get('input'))}")
     elif kind in _BOUNDS:
         word, key = _BOUNDS[kind]
-        problems.add(place, f"{name} must be {word} {context[key]}, not {error['input']}")
+        problems.add(place, f"{name} must be {word} {context[key]}, not {str(error['input'])[:20]}")
     elif kind == "literal_error":
         choices = _choices(model, path)
         value = str(error["input"])

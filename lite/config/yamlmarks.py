@@ -23,6 +23,7 @@ Path = tuple[str | int, ...]
 MAX_BYTES = 1 << 20
 MAX_NODES = 100_000  # with aliases expanded
 MAX_DEPTH = 40
+MAX_KEY = 256  # characters
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -181,6 +182,8 @@ class _Reader:
             if not isinstance(event, yaml.ScalarEvent):
                 self._refuse(event, "a key must be plain text")
             key = self._text(event)
+            if len(key) > MAX_KEY:
+                self._refuse(event, f"a key longer than {MAX_KEY} characters")
             if key == "<<" and event.implicit[0]:
                 self._merge(value, own, path, depth, event)
                 continue

@@ -65,9 +65,9 @@ def _check_choice(order: Order, name: str, value: str, known: Iterable[str], pro
 
 def _check_numbers(order: Order, problems: Problems) -> None:
     if order.priority not in PRIORITIES:
-        problems.add(order.place("priority"), f"priority {order.priority} is not between -100 and 100")
+        problems.add(order.place("priority"), f"priority {str(order.priority)[:20]} is not between -100 and 100")
     if order.retries is not None and order.retries not in RETRIES:
-        problems.add(order.place("retries"), f"retries {order.retries} is not between 0 and 100")
+        problems.add(order.place("retries"), f"retries {str(order.retries)[:20]} is not between 0 and 100")
     for name, value in (("timeout", order.timeout_ms), ("idle_timeout", order.idle_timeout_ms)):
         if value is not None and value <= 0:
             problems.add(order.place(name), f"{name} must be more than 0", "leave it out for no limit")

@@ -26,6 +26,7 @@ Providers = Mapping[str, Capabilities]
 _NOTHING = Agent(name="", provider="")
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 _A = {"prompt": "a prompt", "command": "a command", "http": "an http call"}
+_STEPS = 20  # of a cycle, shown
 _NAME_LENGTH = 32  # of a name made up for a task that was given none
 
 
@@ -216,7 +217,7 @@ def _companions(order: Order, ids: Mapping[str, str], problems: Problems) -> tup
         elif need in ids:
             found[ids[need]] = None
         else:
-            close = did_you_mean(need, [name for name in ids if name != order.name])
+            close = "" if problems.crowded else did_you_mean(need, (name for name in ids if name != order.name))
             problems.add(place, f"task {order.name} needs {quoted(need)}, which is not in this plan{close}")
     return tuple(found)
 
@@ -246,10 +247,13 @@ def _check_cycle(orders: Sequence[Order], problems: Problems) -> None:
     path = find_cycle(edges)
     if not path:
         return
-    shown = path[0]
+    steps = [path[0]]
     for task, awaited in pairwise(path):
         by = "needs" if awaited in by_name[task].needs else f"lane {by_name[task].lane}"
-        shown += f" -> {awaited} ({by})"
+        steps.append(f"{awaited} ({by})")
+    if len(steps) > _STEPS:
+        steps[_STEPS // 2 : -_STEPS // 2] = [f"({len(steps) - _STEPS} more)"]
+    shown = " -> ".join(steps)
     needing = next((task for task, awaited in pairwise(path) if awaited in by_name[task].needs), "")
     order = by_name[needing or path[0]]
     hint = "a -> b (needs) reads: a needs b"

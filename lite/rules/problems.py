@@ -23,17 +23,21 @@ class Problem:
 
 @dataclass(slots=True)
 class Problems:
-    """A growing list of problems, in the order found; the same one is kept once."""
+    """What is wrong, in the order found; the same thing is kept once. `more` counts what was not looked at."""
 
-    found: list[Problem] = field(default_factory=list)
+    found: dict[Problem, None] = field(default_factory=dict)
+    more: int = 0
 
     def __len__(self) -> int:
-        return len(self.found)
+        return len(self.found) + self.more
+
+    @property
+    def crowded(self) -> bool:
+        """Are there so many already that good advice about another one would never be read?"""
+        return len(self.found) >= 2 * _SHOWN
 
     def add(self, place: str, message: str, hint: str = "") -> None:
-        problem = Problem(place, message, hint)
-        if problem not in self.found:
-            self.found.append(problem)
+        self.found[Problem(place, message, hint)] = None
 
     def take(self, error: QuarterdeckError, place: str = "") -> None:
         """Add what another check raised, at `place` instead of its own when given."""
@@ -46,6 +50,6 @@ class Problems:
             return
         first, *rest = self.found
         lines = [first.message, *map(str, rest[: _SHOWN - 1])]
-        if len(self.found) > _SHOWN:
-            lines.append(f"... and {len(self.found) - _SHOWN} more")
+        if len(self) > _SHOWN:
+            lines.append(f"... and {len(self) - _SHOWN} more")
         raise kind("\n".join(lines), hint=first.hint, place=first.place)

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
+
+_LONGEST = 64  # characters of a word worth comparing
+_MOST = 500  # words compared with
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The most similar known word, "" when none comes close."""
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    words = list(islice(known, _MOST))
+    if len(word) > _LONGEST:
+        return ""
+    found = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     if found:
         return found[0]
-    folded = {one.casefold().replace("-", "_"): one for one in known}
+    folded = {one.casefold().replace("-", "_"): one for one in words}
     return folded.get(word.casefold().replace("-", "_"), "")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`, did you mean 'x'?` to append to a message, or ""."""
-    close = nearest(word, tuple(known))
+    close = nearest(word, known)
     return f", did you mean {close!r}?" if close else ""
 
 

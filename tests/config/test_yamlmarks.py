@@ -120,6 +120,7 @@ def test_anchors_and_merges() -> None:
         ("a: !!python/object:os.system x", None, ""),
         ("a: !x y", "f.yaml:1:4: the tag '!x' is not allowed", ""),
         ("a: !!binary aGk=", None, ""),
+        ("k" * 300 + ": 1", "f.yaml:1:1: a key longer than 256 characters", ""),
         ("a: !!int 5", "f.yaml:1:4: the tag 'tag:yaml.org,2002:int' is not allowed", ""),
         ("a\0b", "f.yaml:1:2: this is a binary file, not YAML", ""),
         ("x: 1\ny: a\x1b[31m", "f.yaml:2:5: the control character U+001B cannot stand here", ""),

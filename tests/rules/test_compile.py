@@ -294,3 +294,20 @@ def test_the_default_agent_and_its_rule_are_stored() -> None:
     known = settings(DEV, routing=Routing(default="dev"))
     spec = compile_order(Order(prompt="x"), known, PROVIDERS, task_id="id", now=NOW, needs=())
     assert (spec.agent, spec.provider, spec.rule) == ("dev", "claude", "default")
+
+
+def test_ten_thousand_mistakes_cost_no_more_than_reading_them() -> None:
+    """Looking for the nearest of 10,000 names 10,000 times would take minutes: the time-out would tell."""
+    with pytest.raises(PlanInvalid) as caught:
+        plan(*commands({f"task-{at}": [f"tusk-{at}"] for at in range(10_000)}))
+    lines = str(caught.value).splitlines()
+    assert "task-0 needs 'tusk-0', which is not in this plan, did you mean 'task-" in lines[0]
+    assert (len(lines), lines[-1]) == (11, "... and 9990 more")
+
+
+def test_a_long_cycle_is_shown_from_both_ends() -> None:
+    with pytest.raises(PlanInvalid) as caught:
+        plan(*commands({f"t{at}": [f"t{(at + 1) % 500}"] for at in range(500)}))
+    assert len(caught.value.message) < 500
+    assert " -> (481 more) -> " in caught.value.message
+    assert caught.value.message.endswith("t0 (needs)")
