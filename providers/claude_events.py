@@ -1,7 +1,7 @@
 """Reading Claude Code's `stream-json` output: what it says, and whether it went well.
 
 Facts it rests on, seen with 2.1: one `assistant` line per content block, the same message id repeated, so usage is
-taken from the `result` line only; an API failure has subtype `success` with `is_error`; an interrupted run exits 0;
+taken from the `result` lines only; an API failure has subtype `success` with `is_error`; an interrupted run exits 0;
 SIGTERM leaves no result at all; wrong flags and a session in use are told on stderr only.
 """
 
@@ -55,7 +55,7 @@ class ClaudeParser(JsonLinesParser):
         super().__init__()
         self._session = ""
         self._result: dict[str, Any] | None = None
-        self._counted: dict[str, Any] = {}  # the last result there was, for the usage
+        self._usage: Usage | None = None  # of all turns so far
         self._api_error: dict[str, Any] = {}  # the synthetic assistant line that tells of a failed call
         self._last_text = ""
         self._interrupted = False
@@ -74,8 +74,12 @@ class ClaudeParser(JsonLinesParser):
             case "control_request":
                 yield self._asked(said, raw)
             case "result":
-                self._result = self._counted = said
-                yield AgentEvent(EventKind.USAGE, "", _usage_data(said), raw)
+                self._result = said
+                usage = _usage(said)
+                incremental = "model_usage_since_last_result" in said
+                self._usage = _add(self._usage, usage) if incremental else usage
+                data = {"tokens_in": usage.tokens_in, "tokens_out": usage.tokens_out, "cost_usd": usage.cost_usd}
+                yield AgentEvent(EventKind.USAGE, "", data, raw)
                 text = text_of(said.get("result")) or "; ".join(_errors(said))
                 yield AgentEvent(
                     EventKind.RESULT, text, {"ok": said.get("is_error") is False, **_pick(said, _RESULT)}, raw
@@ -151,7 +155,7 @@ class ClaudeParser(JsonLinesParser):
             reason=reason,
             message="" if not reason else self._message(reason, text, exit_code, signal),
             output=(text or self._last_text) if not reason else None,
-            usage=_usage(self._counted),
+            usage=self._usage or Usage(),
             session=self._session,
             infrastructure=infrastructure,
         )
@@ -251,19 +255,44 @@ def _by_words(text: str) -> str:
 
 
 def _usage(result: dict[str, Any]) -> Usage:
-    """Input counts everything the model read, also what came from a cache. The cost is the program's list-price sum."""
-    if not result:
-        return Usage()
+    """What this result adds. Input counts everything the model read, also what came from a cache; the cost is the
+    program's own sum of list prices. `total_cost_usd` goes on counting when a conversation is resumed, `usage` leaves
+    out what was interrupted: both are second best."""
+    if "model_usage_since_last_result" in result:
+        models = [mapping_of(one) for one in mapping_of(result["model_usage_since_last_result"]).values()]
+        if not models:
+            return Usage(0, 0, 0.0, Source.REPORTED)
+        tokens_in = [_sum(one, "inputTokens", "cacheCreationInputTokens", "cacheReadInputTokens") for one in models]
+        tokens_out = [count_of(one.get("outputTokens")) for one in models]
+        costs = [cost for one in models if (cost := number_of(one.get("costUSD"))) is not None]
+        return Usage(_total(tokens_in), _total(tokens_out), sum(costs) if costs else None, Source.REPORTED)
     said = mapping_of(result.get("usage"))
-    read = [
-        count_of(said.get(key)) for key in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-    ]
-    tokens_in = sum(one or 0 for one in read) if read[0] is not None else None
     return Usage(
-        tokens_in, count_of(said.get("output_tokens")), number_of(result.get("total_cost_usd")), Source.REPORTED
+        _sum(said, "input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"),
+        count_of(said.get("output_tokens")),
+        number_of(result.get("total_cost_usd")),
+        Source.REPORTED,
     )
 
 
-def _usage_data(result: dict[str, Any]) -> dict[str, Any]:
-    usage = _usage(result)
-    return {"tokens_in": usage.tokens_in, "tokens_out": usage.tokens_out, "cost_usd": usage.cost_usd}
+def _add(one: Usage | None, more: Usage) -> Usage:
+    if one is None:
+        return more
+    costs = [cost for cost in (one.cost_usd, more.cost_usd) if cost is not None]
+    return Usage(
+        _total([one.tokens_in, more.tokens_in]),
+        _total([one.tokens_out, more.tokens_out]),
+        sum(costs) if costs else None,
+        Source.REPORTED,
+    )
+
+
+def _sum(said: dict[str, Any], first: str, *more: str) -> int | None:
+    """None unless the first is there."""
+    known = count_of(said.get(first))
+    return None if known is None else known + sum(count_of(said.get(key)) or 0 for key in more)
+
+
+def _total(counts: list[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None

@@ -18,44 +18,45 @@ _NOTHING: tuple[type, ...] = (type(None), bool)
 
 Kinds = tuple[type, ...]
 
-# verb -> (kinds of its value, its options)
+# verb -> (kinds of its value, its options). In texts {prompt} {answer} {resume} {session} {task} {attempt} {needs.NAME}
+# stand for what they name.
 VERBS: Mapping[str, tuple[Kinds, Mapping[str, Kinds]]] = {
     # talking
-    "say": (_TEXT, {"delay": _NUMBER}),
-    "type": (_TEXT, {"delay": _NUMBER}),
-    "print": (_TEXT, {}),
-    "raw": (_TEXT, {}),
+    "say": (_TEXT, {"delay": _NUMBER}),  # a message; delay: seconds a character
+    "type": (_TEXT, {"delay": _NUMBER}),  # the same, typed
+    "print": (_TEXT, {}),  # a plain line on stdout, also headless
+    "raw": (_TEXT, {}),  # exactly these bytes
     "stderr": (_TEXT, {}),
     "think": (_TEXT, {}),
-    "ask": (_TEXT, {"expect": _TEXT}),
-    "approve": (_TEXT, {"on_no": _TEXT}),
+    "ask": (_TEXT, {"expect": _TEXT}),  # waits for a line; expect: a regular expression, asked again until it fits
+    "approve": (_TEXT, {"on_no": _TEXT}),  # y or n; on_no: stop (default) or go-on
     "tool": (_TEXT, {"input": _OBJECT, "result": _TEXT, "fails": _TRUTH, "seconds": _NUMBER}),
-    "json": (_OBJECT, {"pad": _SIZE}),
-    "usage": (_OBJECT, {}),
+    "json": (_OBJECT, {"pad": _SIZE}),  # an event of one's own, headless; pad: as many bytes more
+    "usage": (_OBJECT, {}),  # tokens_in, tokens_out, cost_usd
     "retry": (_TEXT, {}),
-    "state": (_TEXT, {"kind": _TEXT, "text": _TEXT}),
-    "result": (_TEXT, {"ok": _TRUTH, "reason": _TEXT, "infrastructure": _TRUTH}),
-    # time
+    "state": (_TEXT, {"kind": _TEXT, "text": _TEXT}),  # OSC 7501: working, blocked, idle, done, error, clear
+    "result": (_TEXT, {"ok": _TRUTH, "reason": _TEXT, "infrastructure": _TRUTH}),  # else: ok, with the last message
+    # time, in seconds
     "sleep": (_NUMBER, {}),
-    "work": (_NUMBER, {"label": _TEXT}),
+    "work": (_NUMBER, {"label": _TEXT}),  # with a progress bar
     "hang": (_NOTHING, {}),
     # files and programs
     "write": (_TEXT, {"text": _TEXT, "append": _TRUTH}),
-    "output": (_TEXT, {}),
-    "need": (_TEXT, {}),
-    "run": (_TEXT, {"may_fail": _TRUTH}),
+    "output": (_TEXT, {}),  # to $QD_OUTPUT
+    "need": (_TEXT, {}),  # says the output of a need
+    "run": (_TEXT, {"may_fail": _TRUTH}),  # under sh -c
     # misbehaving
-    "flood": (_SIZE, {"pattern": _TEXT}),
-    "spawn": (_TEXT, {"count": _NUMBER, "seconds": _NUMBER, "ignore": _NAMES, "pids": _TEXT}),
-    "ignore": (_NAMES, {}),
-    "screen": (_TEXT, {}),
-    "hostile": (_NAMES, {}),
+    "flood": (_SIZE, {"pattern": _TEXT}),  # lines, no-newline, binary, utf8, escapes
+    "spawn": (_TEXT, {"count": _NUMBER, "seconds": _NUMBER, "ignore": _NAMES, "pids": _TEXT}),  # see escapees
+    "ignore": (_NAMES, {}),  # signals, without SIG
+    "screen": (_TEXT, {}),  # alt, main, clear
+    "hostile": (_NAMES, {}),  # all, or names of hostile.SEQUENCES
     "crash": (_TEXT, {}),
-    "kill": (_TEXT, {}),
-    "exit": (_NUMBER, {"silent": _TRUTH}),
+    "kill": (_TEXT, {}),  # itself, by this signal
+    "exit": (_NUMBER, {"silent": _TRUTH}),  # silent: without a result
     # flow
     "repeat": (_NUMBER, {"steps": (list,)}),
-    "attempt": (_NUMBER, {"steps": (list,)}),
+    "attempt": (_NUMBER, {"steps": (list,)}),  # only in this attempt
 }
 
 

@@ -115,13 +115,42 @@ def test_a_2_mb_message_is_read() -> None:
     assert [event.text for event in events] == [text]
 
 
-def test_usage_is_the_results_and_says_it_is_reported() -> None:
-    case = transcript("tool")
+def test_usage_is_what_this_attempt_added() -> None:
+    """`total_cost_usd` of a resumed conversation counts its earlier turns again."""
+    case = transcript("resumed")
     _, verdict = replay(ClaudeProvider().parser(ASK), [case.out], b"", 0, None)
     said = json.loads(case.out.splitlines()[-1])
-    assert verdict.usage.tokens_out == said["usage"]["output_tokens"]
-    assert verdict.usage.cost_usd == said["total_cost_usd"]
+    (model,) = said["model_usage_since_last_result"].values()
+    assert verdict.usage.cost_usd == model["costUSD"] < said["total_cost_usd"]
+    assert verdict.usage.tokens_out == model["outputTokens"]
     assert verdict.usage.source is Source.REPORTED
+
+
+def test_a_failed_call_in_a_resumed_conversation_costs_nothing_more() -> None:
+    said = {"type": "result", "is_error": True, "total_cost_usd": 0.7, "model_usage_since_last_result": {}}
+    parser = ClaudeProvider().parser(ASK)
+    parser.feed("out", json.dumps(said).encode() + b"\n")
+    assert parser.end(1, None).usage.cost_usd == 0
+
+
+def test_the_turns_of_one_attempt_are_summed() -> None:
+    case = transcript("two-turns")
+    _, verdict = replay(ClaudeProvider().parser(ASK), [case.out], b"", 0, None)
+    said = json.loads(case.out.splitlines()[-1])
+    assert verdict.usage.cost_usd == pytest.approx(said["total_cost_usd"])
+
+
+def test_usage_of_a_version_that_does_not_tell_what_was_added() -> None:
+    case = transcript("tool")
+    *lines, last = case.out.splitlines()
+    said = json.loads(last)
+    del said["model_usage_since_last_result"]
+    parser = ClaudeProvider().parser(ASK)
+    parser.feed("out", b"\n".join([*lines, json.dumps(said).encode()]))
+    usage = parser.end(0, None).usage
+    assert usage.cost_usd == said["total_cost_usd"]
+    assert usage.tokens_out == said["usage"]["output_tokens"]
+    assert usage.tokens_in == sum(count for key, count in said["usage"].items() if key.endswith("input_tokens"))
 
 
 def test_half_a_surrogate_becomes_storable_text() -> None:
