@@ -9,17 +9,17 @@ _MAX_MODES = 64  # a hostile program must not grow us
 _DEFAULT_ON = frozenset((7, 25))
 
 
+_Modes = tuple[frozenset[int], tuple[int, ...]]  # private modes that are set, keyboard flags pushed
+
+
 class Marks:
     """`modes` are the private modes now set. `mark` is a logical offset."""
 
     def __init__(self) -> None:
         self.modes: set[int] = set(_DEFAULT_ON)
         self.mark = 0
-        self._there: tuple[frozenset[int], tuple[int, ...]] = (
-            _DEFAULT_ON,
-            (),
-        )  # modes and keyboard flags in force at the mark
-        self._main = (0, self._there)  # of the main screen, while the alternate one is shown
+        self._there: _Modes = (_DEFAULT_ON, ())  # in force at the mark
+        self._main: tuple[int, _Modes] = (0, self._there)  # of the main screen, while the alternate one is shown
         self._kitty: list[int] = []
 
     def see(self, found: Sequence) -> None:
