@@ -133,7 +133,8 @@ async def _exchange(
     if not call.allow_private:
         for address in addresses:
             if why := forbidden(address):
-                raise CallFailed(f"{host} is {address}, {why}; allow_private: true permits it")
+                what = f"{host} is {why}" if address == host else f"{host} is {address}, {why}"
+                raise CallFailed(f"{what}; allow_private: true permits it")
     sent = {"user-agent": "quarterdeck", "accept": "*/*", **headers}
     # no compression: a small answer could unpack to any size
     sent |= {"host": _netloc(host, parts.port), "accept-encoding": "identity"}
