@@ -93,12 +93,22 @@ def _wait_gone(pid: int) -> None:
     """There is no event to wait on for a process that is not our child."""
     deadline = time.monotonic() + STOP_SECONDS
     while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
+        if _is_gone(pid):
             return
         time.sleep(0.02)
     raise QuarterdeckError(f"the supervisor (pid {pid}) is still stopping after {STOP_SECONDS:.0f} s")
+
+
+def _is_gone(pid: int) -> bool:
+    """Also when only its entry is left: in a container process 1 may reap late, or never."""
+    try:
+        os.kill(pid, 0)
+        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123 - short commands do without pathlib
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False  # no /proc here
 
 
 def _homes(context: Context, arguments: Namespace) -> int:
