@@ -110,7 +110,7 @@ def survivors(folder: Path) -> list[int]:
     return found
 
 
-def none_left(folder: Path, seconds: float = 10.0) -> bool:
+def none_left(folder: Path, seconds: float = 30.0) -> bool:
     """Do they all end by themselves within `seconds`?"""
     deadline = time.monotonic() + seconds
     while survivors(folder):
