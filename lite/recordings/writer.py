@@ -31,7 +31,10 @@ class Writer:
 
     def __init__(self, directory: str, *, cols: int, rows: int, cap_bytes: int, head: bool = True) -> None:
         self._folder = f"{directory}/{FOLDER}"
-        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        try:
+            os.mkdir(self._folder, 0o700)
+        except FileExistsError:
+            pass
         self._cols, self._rows = cols, rows
         self._cap = max(cap_bytes, 1 << 16)
         self._head = head

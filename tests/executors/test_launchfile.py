@@ -14,12 +14,15 @@ from lite.executors.local.outcomes import outcome_of, parse_exit
 from lite.model.task import OutcomeKind
 
 text = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=30)
-names = st.text("ABC_", min_size=1, max_size=5)
+names = st.sampled_from([b"A", b"B", b"LONG_NAME"])
+values = st.binary(max_size=20).map(lambda value: value.replace(b"\0", b"="))
 
 
-@given(st.lists(text, max_size=5), st.dictionaries(names, text, max_size=5), st.binary(max_size=200), text)
+@given(st.lists(text, max_size=5), st.dictionaries(names, values, max_size=5), st.binary(max_size=200), text)
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_it_comes_back_as_written(tmp_path: Path, argv: list[str], env: dict[str, str], stdin: bytes, cwd: str) -> None:
+def test_it_comes_back_as_written(
+    tmp_path: Path, argv: list[str], env: dict[bytes, bytes], stdin: bytes, cwd: str
+) -> None:
     launch = LaunchFile("s-1", "/h", 7, cwd, 80, 24, 1 << 20, False, "pipes", "null", argv, env, stdin)
     write_launch(str(tmp_path), launch)
     assert (tmp_path / "launch").stat().st_mode & 0o777 == 0o600

@@ -9,28 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lite.executors.local.activity import Listener, Said
-from lite.executors.local.answers import answer
-from lite.executors.local.marks import Marks
-from lite.executors.local.scanner import MAX_STRING, Scanner
+from lite.executors.local.activity import Said
+from lite.executors.local.scanner import MAX_STRING
+from lite.executors.local.screen import Screen
 
 
-class Responder:
-    """Scanner, marks, answers and listener as a holder has them."""
+class Responder(Screen):
+    """A screen of 120x40 that counts offsets and remembers what was said."""
 
     def __init__(self) -> None:
-        self.scanner, self.marks, self.listener = Scanner(), Marks(), Listener()
+        super().__init__()
         self.offset = 0
         self.said: list[Said] = []
 
-    def feed(self, data: bytes) -> bytes:
-        replies = b""
-        for found in self.scanner.feed(data, self.offset):
-            self.marks.see(found)
-            replies += answer(found, 120, 40, self.marks.modes)
-            if (said := self.listener.hear(found)) is not None:
-                self.said.append(said)
+    def reply(self, data: bytes) -> bytes:
+        replies, news = self.feed(data, self.offset, 120, 40)
         self.offset += len(data)
+        self.said += news
         return replies
 
 
@@ -70,32 +65,32 @@ STATEMENTS = [
 
 @pytest.mark.parametrize("query", QUERIES, ids=repr)
 def test_each_query_has_one_answer(query: bytes) -> None:
-    assert Responder().feed(b"text" + query + b"more") == QUERIES[query]
+    assert Responder().reply(b"text" + query + b"more") == QUERIES[query]
 
 
 @pytest.mark.parametrize("statement", STATEMENTS, ids=repr)
 def test_what_is_no_query_gets_no_answer(statement: bytes) -> None:
-    assert Responder().feed(statement) == b""
+    assert Responder().reply(statement) == b""
 
 
 @given(st.lists(st.sampled_from([*QUERIES, *STATEMENTS]), min_size=1, max_size=8), st.data())
 def test_answers_come_once_in_order_however_the_bytes_are_cut(parts: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(parts)
     whole = Responder()
-    expected = whole.feed(stream)
+    expected = whole.reply(stream)
     cuts = sorted(data.draw(st.sets(st.integers(0, len(stream)), max_size=10)))
     cut = Responder()
     got = b""
     for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
-        got += cut.feed(stream[begin:end])
+        got += cut.reply(stream[begin:end])
     assert got == expected
     assert cut.said == whole.said
-    assert (cut.marks.mark, cut.marks.preamble) == (whole.marks.mark, whole.marks.preamble)
+    assert (cut.mark, cut.preamble) == (whole.mark, whole.preamble)
     assert expected == b"".join(QUERIES.get(part, b"") for part in parts) or b"\x1b[?2026h" in stream
 
 
 def test_the_program_status_answer_comes_before_the_attributes() -> None:
-    assert Responder().feed(b"\x1b]7501;?\x07\x1b[c") == b"\x1b]7501;?\x1b\\\x1b[?62;22c"
+    assert Responder().reply(b"\x1b]7501;?\x07\x1b[c") == b"\x1b]7501;?\x1b\\\x1b[?62;22c"
 
 
 def test_nothing_the_program_sent_is_sent_back() -> None:
@@ -110,7 +105,7 @@ def test_nothing_the_program_sent_is_sent_back() -> None:
             ),
         ]
     )
-    assert secret.strip() not in Responder().feed(stream)
+    assert secret.strip() not in Responder().reply(stream)
 
 
 @pytest.mark.parametrize(
@@ -121,16 +116,16 @@ def test_endless_sequences_neither_grow_nor_slow_it(junk: bytes) -> None:
     responder = Responder()
     begun = time.monotonic()
     for at in range(0, len(junk), 4096):
-        responder.feed(junk[at : at + 4096])
-        assert len(responder.scanner._carry) <= MAX_STRING + 16
+        responder.reply(junk[at : at + 4096])
+        assert responder.carried <= MAX_STRING + 16
     assert time.monotonic() - begun < 20
-    assert responder.feed(b"\x07\x1b\\\x1b[5n") == b"\x1b[0n"
+    assert responder.reply(b"\x07\x1b\\\x1b[5n") == b"\x1b[0n"
 
 
 def test_program_status_is_heard() -> None:
     responder = Responder()
     question = base64.b64encode("sure\x1b[31m?\u202e".encode())
-    responder.feed(
+    responder.reply(
         b"\x1b]7501;state=idle:app=x\x07\x1b]7501;state=working\x07\x1b]7501;state=blocked:kind=permission:msg=%b\x1b\\"
         b"\x1b]7501;state=blocked:kind=auth\x07\x1b]7501;state=error:msg=!!!\x07\x1b]7501;state=dancing\x07"
         b"\x1b]7501;state=done\x07\x1b]7501;state=clear\x07" % question
@@ -140,7 +135,6 @@ def test_program_status_is_heard() -> None:
         ("working", "osc7501", ""),
         ("waiting", "osc7501", "sure [31m?"),
         ("waiting", "osc7501", "auth"),
-        ("idle", "osc7501", ""),
         ("idle", "osc7501", ""),
         ("unknown", "osc7501", ""),
     ]
@@ -160,39 +154,39 @@ def test_program_status_is_heard() -> None:
 )
 def test_known_titles_are_heard_until_the_program_itself_speaks(title: str, activity: str) -> None:
     responder = Responder()
-    responder.feed(b"\x1b]2;%b\x07" % title.encode())
+    responder.reply(b"\x1b]2;%b\x07" % title.encode())
     assert [said.activity for said in responder.said] == [activity]
     assert responder.said[0].rule == "title"
-    responder.feed(b"\x1b]7501;state=idle\x07\x1b]0;%b\x07" % title.encode())
+    responder.reply(b"\x1b]7501;state=idle\x07\x1b]0;%b\x07" % title.encode())
     assert len(responder.said) == 2
 
 
 def test_other_titles_say_nothing() -> None:
     responder = Responder()
-    responder.feed(b"\x1b]0;vim README.md\x07\x1b]1;\xe2\x97\x87 Ready\x07\x1b]2;\xff\xfe\x07")
+    responder.reply(b"\x1b]0;vim README.md\x07\x1b]1;\xe2\x97\x87 Ready\x07\x1b]2;\xff\xfe\x07")
     assert responder.said == []
 
 
 def test_a_full_clear_is_where_a_new_terminal_may_begin() -> None:
     responder = Responder()
-    responder.feed(b"text\x1b[?2004h\x1b[?25l\x1b[>1u")
-    assert responder.marks.mark == 0
-    responder.feed(b"\x1b[H\x1b[2Jafter")
-    assert responder.marks.mark == len(b"text\x1b[?2004h\x1b[?25l\x1b[>1u\x1b[H")
-    assert responder.marks.preamble == b"\x1b[?25l\x1b[?2004h\x1b[>1u"
+    responder.reply(b"text\x1b[?2004h\x1b[?25l\x1b[>1u")
+    assert responder.mark == 0
+    responder.reply(b"\x1b[H\x1b[2Jafter")
+    assert responder.mark == len(b"text\x1b[?2004h\x1b[?25l\x1b[>1u\x1b[H")
+    assert responder.preamble == b"\x1b[?25l\x1b[?2004h\x1b[>1u"
 
 
 def test_the_alternate_screen_begins_a_mark_and_gives_the_old_one_back() -> None:
     responder = Responder()
-    responder.feed(b"shell$ \x1b[?1049h")
-    assert responder.marks.mark == 7
-    responder.feed(b"\x1b[2Jfull screen")
-    assert responder.marks.preamble == b"\x1b[?1049h"
-    responder.feed(b"\x1b[?1049l")
-    assert (responder.marks.mark, responder.marks.preamble) == (0, b"")
+    responder.reply(b"shell$ \x1b[?1049h")
+    assert responder.mark == 7
+    responder.reply(b"\x1b[2Jfull screen")
+    assert responder.preamble == b"\x1b[?1049h"
+    responder.reply(b"\x1b[?1049l")
+    assert (responder.mark, responder.preamble) == (0, b"")
 
 
 def test_a_program_cannot_grow_the_set_of_modes() -> None:
     responder = Responder()
-    responder.feed(b"".join(b"\x1b[?%dh" % mode for mode in range(2000)))
-    assert len(responder.marks.modes) <= 70
+    responder.reply(b"".join(b"\x1b[?%dh" % mode for mode in range(2000)))
+    assert len(responder._marks.modes) <= 70

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import resource
 from pathlib import Path
 
 import pytest
@@ -182,16 +183,21 @@ def private_kilobytes(pid: int) -> int:
 
 
 @pytest.mark.parametrize(
-    "flood",
-    ["yes", "head -c 60000000 /dev/zero", "yes '\x1b[1;31mred\x1b[0m \x1b]0;title\x07 \x1b[2J'", "cat /dev/urandom"],
+    ("flood", "size"),
+    [
+        ("yes", 20_000_000),
+        ("cat /dev/zero", 200_000_000),
+        ("yes '\x1b[1;31mred\x1b[0m \x1b]0;title\x07 \x1b[2J'", 20_000_000),
+        ("cat /dev/urandom", 50_000_000),
+    ],
     ids=["yes", "no newline", "escapes", "binary"],
 )
-async def test_a_flood_does_not_grow_the_holder(desk: Desk, flood: str) -> None:
-    executor, handle = await desk.run("sh", "-c", f"{flood} | head -c 60000000; read x", cap_bytes=8 << 20)
+async def test_a_flood_does_not_grow_the_holder(desk: Desk, flood: str, size: int) -> None:
+    executor, handle = await desk.run("sh", "-c", f"{flood} | head -c {size}; read x", cap_bytes=8 << 20)
     pid = holder_of(handle)
     await until(lambda: recording(handle).end() > 8_000_000)
     before = private_kilobytes(pid)
-    await until(lambda: recording(handle).end() >= 60_000_000)
+    await until(lambda: recording(handle).end() >= size)
     assert private_kilobytes(pid) < before + 1500
     assert recording(handle).size() <= (8 << 20) + (1 << 16)
     await finish(executor, handle)
@@ -272,6 +278,47 @@ async def test_a_fresh_attach_to_much_output_begins_at_a_line(desk: Desk) -> Non
     assert int(lines[1]) == int(lines[0]) + 1
     await stream.aclose()
     await finish(executor, handle)
+
+
+async def test_a_full_disk_stops_neither_the_program_nor_its_watchers(desk: Desk) -> None:
+    executor, handle = await desk.run("sh", "-c", "stty raw -echo; echo ready; exec cat")
+    holder = holder_of(handle)
+    stream = await executor.attach(handle, control=True)
+    await read_until(stream, b"ready")
+    before = resource.prlimit(holder, resource.RLIMIT_FSIZE)
+    resource.prlimit(holder, resource.RLIMIT_FSIZE, (20, before[1]))  # writes fail as on a full disk
+    for number in range(20):
+        await stream.write((packets.INPUT, b"line %d;" % number))
+        await read_until(stream, b"line %d;" % number)
+    kept = recording(handle).end()
+    assert kept <= 20
+    resource.prlimit(holder, resource.RLIMIT_FSIZE, before)
+    async with asyncio.timeout(30):
+        while recording(handle).end() <= kept:
+            await stream.write((packets.INPUT, b"again;"))
+            await read_until(stream, b"again;")
+    assert [begin for begin, _ in recording(handle).gaps()] == [kept]
+    late = await executor.attach(handle, control=False, offset=0)
+    assert packets.parse_gap(await read_kind(late, packets.GAP))[0] == kept
+    for each in (late, stream):
+        await each.aclose()
+    await finish(executor, handle)
+
+
+async def test_an_end_on_a_full_disk_is_told_all_the_same(desk: Desk) -> None:
+    executor, handle = await desk.run("sh", "-c", "echo ready; read x; exit 8")
+    stream = await executor.attach(handle, control=True)
+    await read_until(stream, b"ready")
+    before = resource.prlimit(holder_of(handle), resource.RLIMIT_FSIZE)
+    resource.prlimit(holder_of(handle), resource.RLIMIT_FSIZE, (10, before[1]))
+    await stream.write((packets.INPUT, b"\n"))
+    assert (await ended(executor, handle)).exit_code == 8
+    await stream.aclose()
+    resource.prlimit(holder_of(handle), resource.RLIMIT_FSIZE, before)
+    await until((Path(parse_handle(handle).directory) / "exit.json").exists)  # as soon as there is room
+    second = await desk.executor()
+    await second.recover(handle, 2)
+    assert (await ended(second, handle)).exit_code == 8
 
 
 @pytest.mark.parametrize("noise", [b"\xff" * 100, b"\x01\xff\xff\xff\xff", b"\x02\0\0\0\x01x", b"\x01\0\0\0\x01x", b""])

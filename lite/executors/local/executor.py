@@ -227,7 +227,7 @@ class LocalExecutor:
                     stdio=launch.stdio,
                     stdin=str(directory / launch.stdin_file) if launch.stdin == "file" else launch.stdin,
                     argv=launch.argv,
-                    env=env,
+                    env={os.fsencode(key): os.fsencode(value) for key, value in env.items()},
                     stdin_data=launch.stdin_data,
                 ),
             )

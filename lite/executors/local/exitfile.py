@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 NAME = "exit.json"
@@ -24,8 +25,12 @@ def write_exit(directory: str, fields: dict[str, int | str | None]) -> bytes:
     draft = f"{directory}/.{NAME}.{os.getpid()}"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, data)
+        if os.write(descriptor, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), draft)
         os.fsync(descriptor)
+    except OSError:
+        os.unlink(draft)
+        raise
     finally:
         os.close(descriptor)
     os.rename(draft, f"{directory}/{NAME}")

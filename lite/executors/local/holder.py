@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import mmap
 import os
 import selectors
 import signal
@@ -19,13 +20,11 @@ import time
 from typing import NoReturn
 
 from lite.executors.local import exitfile, processes, program, subreaper
-from lite.executors.local.activity import Listener, Said
-from lite.executors.local.answers import answer
+from lite.executors.local.activity import Said
 from lite.executors.local.clients import Client, Clients
 from lite.executors.local.ending import Ending, signal_foreground
 from lite.executors.local.launchfile import LaunchFile, take_launch
-from lite.executors.local.marks import Marks
-from lite.executors.local.scanner import Scanner
+from lite.executors.local.screen import Screen
 from lite.recordings.layout import SIZE
 from lite.recordings.reader import Recording
 from lite.recordings.writer import Writer, now_ms
@@ -40,6 +39,7 @@ _REPLAY = 4 << 20
 _RING = 8 << 20  # what is kept with recording switched off
 _HELLO_SECONDS = 15.0  # without a supervisor by then, nothing is started
 _LINGER_SECONDS = 5.0  # for clients that are slow to take the rest
+_WRITE_EVERY, _WRITE_SECONDS = 1.0, 60.0  # `exit.json`, when the disk is full
 _LAST_BYTES_SECONDS = 1.0
 _HUNG_UP_SECONDS = 0.25  # a terminal all have closed may be opened again
 _STOP_GRACE_MS = 2000  # on SIGTERM: the machine goes down
@@ -75,18 +75,19 @@ class Holder:
         self._clients = Clients(self, self._selector, recording)
         self._recording = recording
         self._ending = Ending(launch.session, launch.home, subreaper=subreaper.become("qd-holder"))
-        self._scanner, self._listening, self._marks = Scanner(), Listener(), Marks()
+        self._screen = Screen()
         self._state = packets.PREPARED
         self._program: program.Program | None = None
         self._statuses: dict[int, int] = {}  # pid -> wait status
-        self._buffer = memoryview(bytearray(_TICK))
+        self._buffer = memoryview(mmap.mmap(-1, _TICK))  # costs memory only as far as it is used
         self._pending = bytearray()  # bytes for the program
         self._events = 0  # what we wait for on the terminal
         self._started_at = self._last_output = 0
         self._status = b""
-        self._said: Said | None = None
         self._terminal_again: float | None = None
         self._deadline: float | None = time.monotonic() + _HELLO_SECONDS
+        self._unwritten: dict[str, int | str | None] = {}  # what `exit.json` should say
+        self._write_again: float | None = None
         self._ended = self._done = False
 
     # the loop
@@ -106,7 +107,8 @@ class Holder:
             self._timers()
 
     def _patience(self) -> float | None:
-        due = [at for at in (self._ending.due, self._deadline, self._terminal_again) if at is not None]
+        times = (self._ending.due, self._deadline, self._terminal_again, self._write_again)
+        due = [at for at in times if at is not None]
         return max(min(due) - time.monotonic(), 0) if due else None
 
     def _timers(self) -> None:
@@ -118,7 +120,9 @@ class Holder:
         if self._terminal_again is not None and self._terminal_again <= now and self._program is not None:
             self._terminal_again = None
             self._watch_terminal()
-        if self._state == packets.ENDED and len(self._clients) == 0:
+        if self._write_again is not None and self._write_again <= now:
+            self._write_exit_again(now)
+        if self._state == packets.ENDED and len(self._clients) == 0 and not self._unwritten:
             self._done = True
         if self._deadline is not None and self._deadline <= now:
             if self._state == packets.PREPARED:
@@ -171,9 +175,9 @@ class Holder:
     def fresh_start(self) -> tuple[int, bytes]:
         """From where a new terminal should replay, and what to send it before."""
         end, start = self._writer.end, self._writer.start
-        marks = self._marks
-        if marks.mark >= max(end - _REPLAY, start) and marks.mark > 0:
-            return marks.mark, marks.preamble
+        screen = self._screen
+        if screen.mark >= max(end - _REPLAY, start) and screen.mark > 0:
+            return screen.mark, screen.preamble
         if end - start <= _REPLAY:
             return start, b""
         at = end - _REPLAY
@@ -326,19 +330,15 @@ class Holder:
         self._clients.output(offset, stream, data)
         if self._launch.stdio != "terminal":
             return
-        for found in self._scanner.feed(data, offset):
-            self._marks.see(found)
-            reply = answer(found, self.cols, self.rows, self._marks.modes)
-            if reply and len(self._pending) < _MAX_ANSWERS:
-                self._pending += reply
-            said = self._listening.hear(found)
-            if said is not None and said != self._said:
-                self._hear(said, now)
+        replies, news = self._screen.feed(data, offset, self.cols, self.rows)
+        if len(self._pending) < _MAX_ANSWERS:
+            self._pending += replies
+        for said in news:
+            self._hear(said, now)
         if self._pending:
             self._feed()
 
     def _hear(self, said: Said, now: int) -> None:
-        self._said = said
         self._status = packets.status(now, said.activity, "terminal", said.rule, said.text)
         if said.activity == "waiting":
             self._record(packets.MARKER, f"waiting: {said.text}".encode())
@@ -430,10 +430,11 @@ class Holder:
         }
         try:
             found = exitfile.write_exit(self._directory, {**fields, **common})
-        except OSError as error:
-            print(f"{self._directory}: exit.json: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the log
-            found = exitfile.to_json({**fields, **common})
-        self._deadline = time.monotonic() + _LINGER_SECONDS
+        except OSError:  # a full disk: who is connected is told, and it is tried again
+            self._unwritten = {**fields, **common}
+            self._write_again = time.monotonic() + _WRITE_EVERY
+            found = exitfile.to_json(self._unwritten)
+        self._deadline = time.monotonic() + (_WRITE_SECONDS if self._unwritten else _LINGER_SECONDS)
         try:
             os.unlink(self._socket_path)
         except OSError:
@@ -444,6 +445,14 @@ class Holder:
         self._listener.close()
         self._clients.finish(packets.encode(packets.EXIT, found.rstrip()))
 
+    def _write_exit_again(self, now: float) -> None:
+        try:
+            exitfile.write_exit(self._directory, self._unwritten)
+        except OSError:
+            self._write_again = now + _WRITE_EVERY
+        else:
+            self._unwritten, self._write_again = {}, None
+
 
 def _signals() -> int:
     """The reading end of a pipe that gets the number of every signal we care for."""
@@ -452,10 +461,14 @@ def _signals() -> int:
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     for signum in (signal.SIGCHLD, signal.SIGTERM):
-        signal.signal(signum, lambda _signum, _frame: None)
+        signal.signal(signum, _ignore)
     for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGTSTP, signal.SIGTTOU, signal.SIGTTIN):
         signal.signal(signum, signal.SIG_IGN)
     return reader
+
+
+def _ignore(_signum: int, _frame: object) -> None:
+    """The wake-up descriptor has its number."""
 
 
 def _write(path: str, text: str) -> None:

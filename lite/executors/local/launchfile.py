@@ -15,7 +15,8 @@ _VERSION = b"1"
 
 
 class LaunchFile(NamedTuple):
-    """`stdio` and `stdin` as in `providers.base.Launch`, but for a file `stdin` is its path; `env` is complete."""
+    """`stdio` and `stdin` as in `providers.base.Launch`, but for a file `stdin` is its path; `env` is complete, in
+    bytes: the holder only hands it on."""
 
     session: str
     home: str
@@ -28,18 +29,18 @@ class LaunchFile(NamedTuple):
     stdio: str
     stdin: str
     argv: Sequence[str]
-    env: Mapping[str, str]
+    env: Mapping[bytes, bytes]
     stdin_data: bytes
 
 
 def write_launch(directory: str, launch: LaunchFile) -> None:
     """Raises OSError; ValueError for a NUL in an argument or in the environment."""
     fixed = [*(str(field) for field in launch[:7]), "1" if launch.record else "", launch.stdio, launch.stdin]
-    variables = [f"{key}={value}" for key, value in launch.env.items()]
-    fields = [*fixed, str(len(launch.argv)), *launch.argv, *variables]
-    if any("\0" in field for field in fields):
+    words = [os.fsencode(field) for field in (*fixed, str(len(launch.argv)), *launch.argv)]
+    fields = [*words, *(key + b"=" + value for key, value in launch.env.items())]
+    if any(b"\0" in field for field in fields):
         raise ValueError("a NUL character in an argument or in the environment")
-    head = b"".join(os.fsencode(field) + b"\0" for field in fields)
+    head = b"".join(field + b"\0" for field in fields)
     path = f"{directory}/{NAME}"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -57,8 +58,8 @@ def take_launch(directory: str) -> LaunchFile:
     if version != _VERSION:
         raise ValueError(f"launch file of version {version!r}")
     *raw, stdin_data = rest.split(b"\0", int(count))
-    fields = [os.fsdecode(field) for field in raw]
-    argc = int(fields[10])
+    argc = int(raw[10])
+    fields = [os.fsdecode(field) for field in raw[: 11 + argc]]
     return LaunchFile(
         session=fields[0],
         home=fields[1],
@@ -70,8 +71,8 @@ def take_launch(directory: str) -> LaunchFile:
         record=bool(fields[7]),
         stdio=fields[8],
         stdin=fields[9],
-        argv=fields[11 : 11 + argc],
-        env=dict(field.split("=", 1) for field in fields[11 + argc :]),
+        argv=fields[11:],
+        env=dict(field.partition(b"=")[::2] for field in raw[11 + argc :]),
         stdin_data=stdin_data,
     )
 

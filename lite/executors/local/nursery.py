@@ -209,7 +209,7 @@ class Nursery:
         for session, cleanup in list(self._cleanups.items()):
             if cleanup.step():
                 del self._cleanups[session]
-                print(f"{session}: {cleanup!r}", file=sys.stderr, flush=True)  # noqa: T201 - the log
+                _log(f"{session}: {cleanup!r}")
                 self._answer(session, "gone")
         now = time.monotonic()
         for session, waiting in list(self._waiters.items()):
@@ -230,3 +230,10 @@ class Nursery:
         for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
             signal.signal(signum, signal.SIG_IGN)
         return reader
+
+
+def _log(line: str) -> None:
+    try:
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - into the nursery's log
+    except OSError:
+        pass  # a full disk must not end us

@@ -36,7 +36,7 @@ def start(launch: LaunchFile) -> Program:
     """Raises `CannotStart`; OSError when the machine is at fault (no process, no terminal to be had)."""
     if not os.path.isdir(launch.cwd):
         raise CannotStart(126, f"no such directory to run in: {launch.cwd}")
-    command = resolve(launch.argv[0] if launch.argv else "", launch.env.get("PATH", os.defpath), launch.cwd)
+    command = resolve(launch.argv[0] if launch.argv else "", os.fsdecode(launch.env.get(b"PATH", b"")), launch.cwd)
     pipes = _pipes() if launch.stdio == "pipes" else ()
     inner = [pipe[1] for pipe in pipes]
 
@@ -88,6 +88,7 @@ def resolve(name: str, path: str, cwd: str) -> str:
     """The absolute path of the program `name` means, on the program's own PATH, from its own directory."""
     if not name:
         raise CannotStart(127, "no command")
+    path = path or os.defpath
     if "/" in name:
         candidates = [os.path.join(cwd, name)]
     else:

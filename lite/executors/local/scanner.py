@@ -65,16 +65,16 @@ Sequence = Csi | Osc | Dcs | Ris
 
 
 class Scanner:
-    """Feed every byte in order; `offset` is the logical offset of the first byte of `data`."""
+    """Feed every byte in order; `offset` is the logical offset of the first byte of `data`. `carry` is what is kept."""
 
     def __init__(self) -> None:
-        self._carry = b""
+        self.carry = b""
 
     def feed(self, data: bytes, offset: int) -> Iterator[Sequence]:
-        if self._carry:
-            data = self._carry + data
-            offset -= len(self._carry)
-            self._carry = b""
+        if self.carry:
+            data = self.carry + data
+            offset -= len(self.carry)
+            self.carry = b""
         elif b"\x1b" not in data:
             return
         end = 0
@@ -92,4 +92,4 @@ class Scanner:
                 yield Ris(at)
         unfinished = _UNFINISHED.search(data, max(end, len(data) - _LONGEST))
         if unfinished:
-            self._carry = unfinished.group()
+            self.carry = unfinished.group()
