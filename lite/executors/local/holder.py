@@ -6,21 +6,17 @@ before leaves nothing. Single-threaded, one selector; nothing in the loop blocks
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import mmap
 import os
 import selectors
 import signal
 import socket
-import struct
 import sys
-import termios
 import time
 from typing import NoReturn
 
 from lite.executors.local import exitfile, processes, program, subreaper
 from lite.executors.local.activity import Said
+from lite.executors.local.channels import Channels
 from lite.executors.local.clients import Client, Clients
 from lite.executors.local.ending import Ending, signal_foreground
 from lite.executors.local.launchfile import LaunchFile, take_launch
@@ -31,17 +27,13 @@ from lite.recordings.writer import Writer, now_ms
 from lite.terminal import packets
 
 STARTED_NAME = "started"  # pid and start time of the program, for whoever finds the holder dead
-_TICK = 1 << 16  # bytes read from one descriptor before the others get their turn
-_READ = 1 << 16
 _MAX_INPUT = 1 << 20  # bytes the program has not read yet
-_MAX_ANSWERS = 1 << 16
 _REPLAY = 4 << 20
+_LINE = 1 << 16  # bytes in which a line's end is looked for
 _RING = 8 << 20  # what is kept with recording switched off
 _HELLO_SECONDS = 15.0  # without a supervisor by then, nothing is started
 _LINGER_SECONDS = 5.0  # for clients that are slow to take the rest
 _WRITE_EVERY, _WRITE_SECONDS = 1.0, 60.0  # `exit.json`, when the disk is full
-_LAST_BYTES_SECONDS = 1.0
-_HUNG_UP_SECONDS = 0.25  # a terminal all have closed may be opened again
 _STOP_GRACE_MS = 2000  # on SIGTERM: the machine goes down
 
 
@@ -78,13 +70,10 @@ class Holder:
         self._screen = Screen()
         self._state = packets.PREPARED
         self._program: program.Program | None = None
+        self._channels: Channels | None = None
         self._statuses: dict[int, int] = {}  # pid -> wait status
-        self._buffer = memoryview(mmap.mmap(-1, _TICK))  # costs memory only as far as it is used
-        self._pending = bytearray()  # bytes for the program
-        self._events = 0  # what we wait for on the terminal
         self._started_at = self._last_output = 0
         self._status = b""
-        self._terminal_again: float | None = None
         self._deadline: float | None = time.monotonic() + _HELLO_SECONDS
         self._unwritten: dict[str, int | str | None] = {}  # what `exit.json` should say
         self._write_again: float | None = None
@@ -107,7 +96,8 @@ class Holder:
             self._timers()
 
     def _patience(self) -> float | None:
-        times = (self._ending.due, self._deadline, self._terminal_again, self._write_again)
+        hung_up = self._channels.due if self._channels is not None else None
+        times = (self._ending.due, self._deadline, hung_up, self._write_again)
         due = [at for at in times if at is not None]
         return max(min(due) - time.monotonic(), 0) if due else None
 
@@ -117,9 +107,9 @@ class Holder:
             due = self._ending.due
             if due is not None and due <= now and self._ending.step(now, self._program.pid, self._program.terminal):
                 self._end_of_program()
-        if self._terminal_again is not None and self._terminal_again <= now and self._program is not None:
-            self._terminal_again = None
-            self._watch_terminal()
+        channels = self._channels
+        if channels is not None and channels.due is not None and channels.due <= now:
+            channels.look_again()
         if self._write_again is not None and self._write_again <= now:
             self._write_exit_again(now)
         if self._state == packets.ENDED and len(self._clients) == 0 and not self._unwritten:
@@ -181,7 +171,7 @@ class Holder:
         if end - start <= _REPLAY:
             return start, b""
         at = end - _REPLAY
-        for offset, _, data in self._recording.read(at, _READ):
+        for offset, _, data in self._recording.read(at, _LINE):
             line = data.find(b"\n")
             if line >= 0:
                 return offset + line + 1, b""
@@ -189,16 +179,16 @@ class Holder:
 
     def take_input(self, data: bytes) -> str:
         """ "" when accepted, else why not."""
-        if self._state != packets.RUNNING or self._ended:
+        channels = self._channels
+        if channels is None or self._ended:
             return "the program has ended" if self._state != packets.PREPARED else "the program has not started"
         if self._launch.stdin != "terminal":
             return "the program reads no input"
-        if len(self._pending) + len(data) > _MAX_INPUT:
+        if channels.waiting + len(data) > _MAX_INPUT:
             return "the program does not read its input"
         if data:
-            shown = self._masked(data)
-            self._pending += data
-            self._feed()
+            shown = channels.masked(data)
+            channels.write(data)
             self._record(packets.IN, shown)
         return ""
 
@@ -206,9 +196,9 @@ class Holder:
         if (cols, rows) == (self.cols, self.rows) or self._ended:
             return
         self.cols, self.rows = cols, rows
-        if self._program is not None:
+        if self._channels is not None:
             try:
-                fcntl.ioctl(self._program.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+                self._channels.resize(cols, rows)
             except OSError:
                 return
         offset = self._writer.resize(cols, rows, now_ms())
@@ -264,65 +254,12 @@ class Holder:
         self._started_at = now_ms()
         seen = processes.look(started.pid)
         _write(f"{self._directory}/{STARTED_NAME}", f"{started.pid} {seen.start if seen else 0}\n")
-        self._watch_terminal()
-        for descriptor in (started.out, started.err):
-            if descriptor >= 0:
-                self._selector.register(descriptor, selectors.EVENT_READ, self._pipe_ready)
+        self._channels = Channels(self._selector, started, self._take)
         self._clients.tell(packets.started(started.pid, self._started_at))
         if launch.stdin_data and launch.stdin == "terminal":
-            self._pending += launch.stdin_data
-            self._feed()
+            self._channels.write(launch.stdin_data)
         self._launch = launch._replace(stdin_data=b"", env={}, argv=())
         return None
-
-    def _watch_terminal(self) -> None:
-        assert self._program is not None
-        self._events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._pending else 0)
-        self._selector.register(self._program.terminal, self._events, self._terminal_ready)
-
-    def _terminal_ready(self, descriptor: int, mask: int) -> None:
-        if mask & selectors.EVENT_READ:
-            data, over = self._drain(descriptor)
-            if data:
-                self._take(packets.OUT, data)
-            if over:
-                self._selector.unregister(descriptor)
-                self._events = 0
-                if not self._ended:
-                    self._terminal_again = time.monotonic() + _HUNG_UP_SECONDS
-                return
-        if mask & selectors.EVENT_WRITE:
-            self._feed()
-
-    def _pipe_ready(self, descriptor: int, _mask: int) -> None:
-        data, over = self._drain(descriptor)
-        if data:
-            self._take(self._stream_of(descriptor), data)
-        if over:
-            self._selector.unregister(descriptor)
-
-    def _stream_of(self, descriptor: int) -> int:
-        return packets.ERR if self._program is not None and descriptor == self._program.err else packets.OUT
-
-    def _drain(self, descriptor: int) -> tuple[bytes, bool]:
-        """At most `_TICK` bytes, and whether this was the end. One buffer for all: a terminal gives 4 KiB at a time."""
-        view = self._buffer
-        taken = 0
-        over = False
-        while taken < _TICK:
-            try:
-                count = os.readv(descriptor, [view[taken:]])
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno != errno.EIO:  # EIO: nobody has the terminal open any more
-                    raise
-                count = 0
-            if not count:
-                over = True
-                break
-            taken += count
-        return bytes(view[:taken]), over
 
     def _take(self, stream: int, data: bytes) -> None:
         now = self._last_output = now_ms()
@@ -331,12 +268,10 @@ class Holder:
         if self._launch.stdio != "terminal":
             return
         replies, news = self._screen.feed(data, offset, self.cols, self.rows)
-        if len(self._pending) < _MAX_ANSWERS:
-            self._pending += replies
+        if self._channels is not None and not self._ended:
+            self._channels.reply(replies)
         for said in news:
             self._hear(said, now)
-        if self._pending:
-            self._feed()
 
     def _hear(self, said: Said, now: int) -> None:
         self._status = packets.status(now, said.activity, "terminal", said.rule, said.text)
@@ -348,39 +283,13 @@ class Holder:
         offset = self._writer.append(stream, data, now_ms())
         self._clients.output(offset, stream, data)
 
-    def _masked(self, data: bytes) -> bytes:
-        """What is typed where the terminal shows nothing (a password) is recorded at equal length only."""
-        assert self._program is not None
-        try:
-            flags = termios.tcgetattr(self._program.terminal)[3]
-        except termios.error:
-            return data
-        return b"*" * len(data) if flags & termios.ICANON and not flags & termios.ECHO else data
-
-    def _feed(self) -> None:
-        """Give the program what it takes of its input now; the selector tells when it takes more."""
-        if self._program is None:
-            return
-        terminal = self._program.terminal
-        try:
-            while self._pending:
-                del self._pending[: os.write(terminal, self._pending[:_READ])]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self._pending.clear()
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._pending else 0)
-        if self._events not in (0, events):  # 0: hung up
-            self._events = events
-            self._selector.modify(terminal, events, self._terminal_ready)
-
     # the end
 
     def _end_of_program(self) -> None:
         """All processes are gone: take their last bytes, then tell."""
         assert self._program is not None
-        for descriptor in (self._program.out, self._program.err, self._program.terminal):
-            self._last_bytes(descriptor)
+        assert self._channels is not None
+        self._channels.finish(patient=not self._ending.left)
         status = self._statuses.get(self._pid)
         code = os.waitstatus_to_exitcode(status) if status is not None else None
         self._finish(
@@ -392,19 +301,6 @@ class Holder:
             }
         )
 
-    def _last_bytes(self, descriptor: int) -> None:
-        if descriptor < 0:
-            return
-        deadline = time.monotonic() + _LAST_BYTES_SECONDS
-        while time.monotonic() < deadline:
-            data, over = self._drain(descriptor)
-            if data:
-                self._take(self._stream_of(descriptor), data)
-            if over or (not data and self._ending.left):
-                return
-            if not data:
-                time.sleep(0.002)  # written already, but still on its way through the terminal
-
     def _never_started(self) -> None:
         self._finish({"kind": exitfile.NEVER_STARTED, "message": "its supervisor went away before it was let go"})
 
@@ -413,14 +309,7 @@ class Holder:
             return
         self._state = packets.ENDED
         self._ended = True
-        self._ending.due = self._terminal_again = None
-        if self._program is not None:
-            for descriptor in (self._program.terminal, self._program.out, self._program.err):
-                if descriptor >= 0:
-                    try:
-                        self._selector.unregister(descriptor)
-                    except KeyError:
-                        pass
+        self._ending.due = None
         self._writer.close()
         common = {
             "pid": self._pid,
