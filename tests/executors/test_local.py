@@ -232,3 +232,15 @@ async def test_a_home_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ExecutorError):
         await LocalExecutor(Home(tmp_path / "file" / "home")).open()
+
+
+async def test_with_recording_off_nothing_is_kept_in_the_end(desk: Desk) -> None:
+    executor, handle = await desk.run("echo", "private", record=False)
+    await ended(executor, handle)
+    assert recorded(handle) == b"private\r\n"  # for whoever looks late
+    await executor.destroy(handle)
+    assert recorded(handle) == b""
+    other = await desk.run("echo", "kept")
+    await ended(*other)
+    await executor.destroy(other[1])
+    assert recorded(other[1]) == b"kept\r\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from lite.home import Home
 from lite.model.session import ExecutorCapabilities, Inspection, SessionRequest, Status
 from lite.model.task import Outcome, OutcomeKind, Reason
 from lite.ports import RecordHandle, TerminalStream
+from lite.recordings.layout import FOLDER
 from lite.terminal import packets
 
 log = logging.getLogger(__name__)
@@ -153,6 +155,9 @@ class LocalExecutor:
         if link is not None:
             link.close()
         remove_launch(parsed.directory)
+        fields = parse_exit(read_exit(parsed.directory)) or {}
+        if fields.get("recorded") == 0:
+            await asyncio.to_thread(shutil.rmtree, f"{parsed.directory}/{FOLDER}", ignore_errors=True)
         _remove(parsed.socket)
         _remove(f"{parsed.directory}/{STARTED_NAME}")
 

@@ -316,6 +316,7 @@ class Holder:
             "started_at": self._started_at or None,
             "ended_at": now_ms(),
             "offset": self._writer.end,
+            "recorded": int(self._launch.record),
         }
         try:
             found = exitfile.write_exit(self._directory, {**fields, **common})
