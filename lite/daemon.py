@@ -93,6 +93,8 @@ async def _run(home: Home, lock: int, listening: socket.socket, ready: _Ready) -
     api = ApiServer(listening, Operations(supervisor))
     serving = spawn(api.serve(), "api")
     await api.started.wait()
+    if serving.done():
+        await serving  # it could not even begin: say why
     ready.ready()
     log.info("ready: %s", info.backend)
     assert supervisor.stop_asked is not None

@@ -1,11 +1,10 @@
-"""Guards every test runs under: a throw-away HOME and XDG, no blocking of the event loop, soak and bench only on demand."""
+"""Guards every test runs under: a throw-away HOME and XDG; soak and bench only on demand."""
 
 from __future__ import annotations
 
 import os
 import pwd
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,14 +36,13 @@ def pytest_sessionfinish() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_home(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test may touch the real HOME: abort when one points there."""
     for name in ("HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
         value = Path(os.environ[name])
         if value == _real_home or not value.is_relative_to(tempfile.gettempdir()):
             pytest.exit(f"{name}={value} lies outside the tests' folder", returncode=3)
     monkeypatch.delenv("QD_HOME", raising=False)
-    yield
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -182,7 +182,7 @@ def finished(task: Task, outcome: Outcome, now: int, delay_ms: int) -> Change:
         signal=outcome.signal,
         output=output,
         usage=usage,
-        provider_session=outcome.provider_session or task.provider_session,
+        provider_session=task.provider_session if outcome.provider_session is None else outcome.provider_session,
         ended_at=now if state.terminal else None,
     )
     return task, event

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 
 from lite.aio.probe import hit
 from lite.aio.service import Service
-from lite.aio.tasks import Jobs
+from lite.aio.tasks import Job, Jobs
 from lite.engine.context import Context
 from lite.engine.judgement import Interruption
 from lite.engine.runner import Runner
@@ -70,21 +69,26 @@ class Dispatcher:
             self._sessions.remove(runner)
 
     async def _loop(self) -> None:
-        async with contextlib.AsyncExitStack() as stack:
-            follower = Jobs("dispatch")
-            stack.push_async_callback(follower.cancel)
+        jobs = Jobs("dispatch")
+        try:
             if not self._alone:
-                follower.spawn(self._follow_events(), "follow events")
+                jobs.spawn(self._follow_events(), "follow events")
+            alarm: tuple[int, Job] | None = None
             while True:
                 self._wake.clear()
                 async with self._claiming:
                     due = await self._claim()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(due):
-                        await self._wake.wait()
+                if alarm is not None and alarm[0] != due:
+                    alarm[1].cancel()
+                    alarm = None
+                if due is not None and alarm is None:
+                    alarm = due, jobs.spawn(self._wake_at(due), "alarm")
+                await self._wake.wait()
+        finally:
+            await jobs.cancel()
 
-    async def _claim(self) -> float | None:
-        """Take what fits; the seconds until the next delayed task is due, None when nothing is delayed."""
+    async def _claim(self) -> int | None:
+        """Take what fits; when (ms) the next delayed task is due, None when none is, or no place is free."""
         context = self._context
         free = context.settings.slots - self._sessions.taken()
         if self.paused or free <= 0:
@@ -95,8 +99,13 @@ class Dispatcher:
             hit("dispatcher.claimed", task=claim.task.id)
             self.claimed += 1
             self.run(claim)
-        due = await context.backend.next_due(now)
-        return None if due is None else max(due - context.clock.now(), 0) / 1000 + 0.001
+        return await context.backend.next_due(now)
+
+    async def _wake_at(self, due: int) -> None:
+        clock = self._context.clock
+        while (left := due - clock.now()) > 0:
+            await clock.sleep(left / 1000)
+        self.wake()
 
     async def _follow_events(self) -> None:
         cursor = 0

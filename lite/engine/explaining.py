@@ -43,6 +43,6 @@ async def explain_task(context: Context, task: Task, status: Status | None) -> E
 
 
 def team_index(workers: Iterable[Worker], running: Iterable[Task]) -> Counter[tuple[str, str]]:
-    """Running tasks per (node, team)."""
+    """Tasks per (node, team) that run, or are assigned to run, there."""
     nodes = {worker.id: worker.node for worker in workers}
-    return Counter((nodes.get(task.worker, ""), task.spec.team) for task in running if task.spec.team)
+    return Counter((nodes.get(task.worker or task.assigned, ""), task.spec.team) for task in running if task.spec.team)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from lite.model.task import MAX_OUTPUT, Outcome, OutcomeKind, Reason
 from providers.base import Verdict
 
+UNKNOWN_SESSION = "unknown-session"  # a provider's word for a conversation that is gone: the next attempt begins anew
+
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
@@ -23,7 +25,8 @@ def judge(ended: Outcome, verdict: Verdict | None, interruption: Interruption | 
     Our own interruption wins: some agents exit 0 when interrupted. A lost or never started session is nobody's verdict.
     """
     if verdict is not None:
-        ended = replace(ended, usage=verdict.usage, provider_session=verdict.session)
+        known = "" if verdict.reason == UNKNOWN_SESSION else verdict.session or None
+        ended = replace(ended, usage=verdict.usage, provider_session=known)
     if interruption is not None:
         return replace(
             ended, kind=interruption.kind, reason=interruption.reason, detail=interruption.detail, output=None

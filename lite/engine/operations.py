@@ -10,6 +10,7 @@ from typing import Literal
 
 from lite.engine.agents import AgentInfo, look_at_agents
 from lite.engine.explaining import explain_task
+from lite.engine.preparation import check_with_provider
 from lite.engine.references import find_run, find_task
 from lite.engine.runner import Runner
 from lite.engine.supervisor import Supervisor, SupervisorInfo
@@ -82,6 +83,7 @@ class Operations:
             now=now,
             needs=needs,
         )
+        check_with_provider(self._context, spec)
         self._supervisor.dispatcher.wake()  # its claim follows the submission into the same commit
         done = await self._backend.submit(Submission(tasks=(spec,)), now=now)
         return done.tasks[0], done.created[0]
@@ -100,6 +102,8 @@ class Operations:
             new_id=new_id,
             now=now,
         )
+        for spec in submission.tasks:
+            check_with_provider(self._context, spec)
         if dry_run:
             preview = tuple(Task(spec=spec, seq=at, created_at=now) for at, spec in enumerate(submission.tasks, 1))
             return PlanResult(None, preview, False)

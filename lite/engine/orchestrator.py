@@ -35,7 +35,8 @@ class Orchestrator:
         waiting = await context.backend.tasks(TaskQuery(unplaced=True, limit=_BATCH))
         if not waiting:
             return 0
-        running = await context.backend.tasks(TaskQuery(states=(State.RUNNING,)))
+        live = await context.backend.tasks(TaskQuery(states=(State.RUNNING, State.QUEUED)))
+        running = [task for task in live if task.state is State.RUNNING or task.assigned]
         workers = list(await context.backend.workers())
         index = team_index(workers, running)
         nodes = {worker.id: worker.node for worker in workers}

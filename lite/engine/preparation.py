@@ -12,7 +12,7 @@ from lite.engine.context import Context
 from lite.engine.environment import build_environment, need_variable
 from lite.errors import InvalidTask
 from lite.model.session import SessionRequest, session_id
-from lite.model.task import Lease, Task, TaskQuery
+from lite.model.task import Lease, Task, TaskQuery, TaskSpec
 from lite.restart import self_command
 from lite.rules.prompt import render_prompt
 from providers.base import Launch, Parser, Provider, Request
@@ -39,7 +39,7 @@ async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
     agent = context.agent(spec.agent, spec.provider)
     outputs = await _needed_outputs(context, task) if spec.needs else {}
     prompt = render_prompt(spec.prompt, outputs) if outputs or "{{" in spec.prompt else spec.prompt
-    asked = _ask(context, task, lease, prompt)
+    asked = _ask(context, spec, lease.attempt, prompt, task.provider_session)
     try:
         provider = context.providers.get(spec.provider)
         provider.validate(asked)
@@ -93,10 +93,19 @@ async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
     )
 
 
+def check_with_provider(context: Context, spec: TaskSpec) -> None:
+    """Raise `InvalidTask` when the agent's provider would refuse the launch for reasons that can be seen now."""
+    try:
+        context.providers.get(spec.provider).validate(_ask(context, spec, 1, spec.prompt))
+    except ProviderError as error:
+        place = f"agent {spec.agent}: {error.field}" if error.field else f"agent {spec.agent}"
+        raise InvalidTask(error.message, hint=error.hint, place=place) from error
+
+
 def parser_for(context: Context, task: Task, lease: Lease) -> Parser | None:
     """The parser of a session that was started earlier; None when its output is not structured, or its provider is
     not to be had any more (then the exit code alone decides)."""
-    asked = _ask(context, task, lease, task.spec.prompt)
+    asked = _ask(context, task.spec, lease.attempt, task.spec.prompt, task.provider_session)
     try:
         provider = context.providers.get(task.spec.provider)
         return provider.parser(asked) if _is_structured(provider.launch(asked), provider) else None
@@ -109,18 +118,18 @@ def _is_structured(launch: Launch, provider: Provider) -> bool:
     return launch.stdio == "pipes" and provider.capabilities().events
 
 
-def _ask(context: Context, task: Task, lease: Lease, prompt: str) -> Request:
-    agent = context.agent(task.spec.agent, task.spec.provider)
+def _ask(context: Context, spec: TaskSpec, attempt: int, prompt: str, resume: str = "") -> Request:
+    agent = context.agent(spec.agent, spec.provider)
     return Request(
-        task=task.id,
-        attempt=lease.attempt,
-        mode=task.spec.mode,
+        task=spec.id,
+        attempt=attempt,
+        mode=spec.mode,
         prompt=prompt,
-        argv=task.spec.command,
-        http=task.spec.http,
-        cwd=task.spec.cwd,
+        argv=spec.command,
+        http=spec.http,
+        cwd=spec.cwd,
         model=agent.model,
-        resume=task.provider_session,
+        resume=resume,
         options=agent.options,
         python=tuple(self_command()),
     )

@@ -218,7 +218,7 @@ class Runner:
         self._publish(status)
         if status.activity is Activity.WAITING:
             self._jobs.spawn(self._record_waiting(_waiting(self.session, "question", status.text)), "waiting")
-        elif self._waiting is not None:
+        elif self._waiting is not None and self._interruption is None:
             self._jobs.spawn(self._record_waiting(None), "answered")
 
     def _on_event(self, event: AgentEvent) -> None:

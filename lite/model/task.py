@@ -202,7 +202,7 @@ class Outcome:
     signal: int | None = None
     output: str | None = None
     usage: Usage | None = None
-    provider_session: str = ""
+    provider_session: str | None = None  # None: as known before; "": not to be resumed
     until: int | None = None
 
 

@@ -28,6 +28,7 @@ def settle(outcome: Outcome, *, retries: int, failures: int, faults: int, cancel
     Infrastructure faults never use up the user's retries; after `MAX_FAULTS` of them the task is poison.
     """
     kind = outcome.kind
+    again = now + delay_ms if delay_ms else 0
     if kind is OutcomeKind.SUCCEEDED:
         return Next(Action.SUCCEED, Reason.NONE, failures, faults)
     if kind is OutcomeKind.CANCELLED or cancel:
@@ -39,10 +40,10 @@ def settle(outcome: Outcome, *, retries: int, failures: int, faults: int, cancel
         faults += 1
         if faults >= MAX_FAULTS:
             return Next(Action.FAIL, Reason.POISON, failures, faults)
-        return Next(Action.RETRY, Reason.INFRASTRUCTURE, failures, faults, now + delay_ms if delay_ms else 0)
+        return Next(Action.RETRY, outcome.reason or Reason.INFRASTRUCTURE, failures, faults, again)
     failures += 1
     if failures <= retries:
-        return Next(Action.RETRY, Reason.RETRY, failures, faults, now + delay_ms if delay_ms else 0)
+        return Next(Action.RETRY, Reason.RETRY, failures, faults, again)
     return Next(Action.FAIL, outcome.reason or Reason.EXIT, failures, faults)
 
 

@@ -1,4 +1,4 @@
-"""Bad input through the front door: one clear message that names the place, the documented exit code, nothing stored."""
+"""Bad input through the front door: one message that names the place, the documented exit code, nothing stored."""
 
 from __future__ import annotations
 
@@ -152,7 +152,10 @@ def test_a_newer_database_is_refused_untouched(tmp_path: Path) -> None:
 
 
 def test_hostile_text_never_reaches_the_terminal(fleet: Fleet) -> None:
-    evil = r"printf '\033]0;owned\007\033]52;c;ZXZpbA==\007\033[2J\033P1$r\033\\\033[31mred\033[0m\302\233 2J\342\200\256x'; exit 3"
+    evil = (
+        r"printf '\033]0;owned\007\033]52;c;ZXZpbA==\007\033[2J\033P1$r\033\\'; "
+        r"printf '\033[31mred\033[0m\302\233 2J\342\200\256x'; exit 3"
+    )
     task = str(
         fleet.client.call("POST", "/v1/tasks", {"command": ["sh", "-c", evil], "cwd": str(fleet.project)})["task"]["id"]
     )

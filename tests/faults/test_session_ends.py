@@ -111,7 +111,7 @@ def test_a_killed_member_is_recorded_with_its_reason(fleet: Fleet, victims: tupl
         again = pid_in(fleet.project / "pid", fleet)
         first = [event for event in fleet.events() if event["task"] == task and event["attempt"] == 1]
         assert first[-1]["kind"] == "task.retrying"
-        assert first[-1]["data"]["reason"] == "infrastructure"
+        assert first[-1]["data"]["reason"] == "lost"
         assert again != members["program"]
         assert not alive(members["program"])
         fleet.client.cancel(task)

@@ -18,9 +18,9 @@ LINES = 60
 
 # Each task notes once that it ran, prints numbered lines over a while and hands its name on.
 TASK = (
-    'echo "$QD_TASK $QD_ATTEMPT" >> ran.log; i=1; while [ $i -le %d ]; do echo "line $i"; i=$((i+1)); '
-    "[ $((i %% 10)) -eq 0 ] && sleep 0.05; done; echo done > $QD_OUTPUT"
-) % LINES
+    f'echo "$QD_TASK $QD_ATTEMPT" >> ran.log; i=1; while [ $i -le {LINES} ]; do echo "line $i"; i=$((i+1)); '
+    "[ $((i % 10)) -eq 0 ] && sleep 0.05; done; echo done > $QD_OUTPUT"
+)
 
 FAILPOINTS = [
     "dispatcher.claimed",
