@@ -56,9 +56,12 @@ def _export(context: Context, arguments: Namespace) -> int:
 
 
 def _write(path: Path, pieces: Iterator[bytes]) -> int:
-    """Whole or not at all."""
+    """Whole or not at all; a device or a pipe (`/dev/stdout`) is written to, never replaced."""
     if path.is_dir():
         raise UsageError("is a directory", place=str(path))
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            return sum(file.write(piece) for piece in pieces)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     size = 0
     try:

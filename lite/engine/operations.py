@@ -168,6 +168,8 @@ class Operations:
         runner = self._supervisor.sessions.of_task(task.id)
         if task.state.terminal:
             return SendResult("refused", f"the task has {task.state.value}")
+        if runner is not None:
+            await _launched(runner)
         if runner is None or runner.executor is None or not runner.handle:
             return SendResult("refused", "the task is not running")
         try:
@@ -188,6 +190,7 @@ class Operations:
     async def attach(self, ref: str, *, control: bool, local: bool) -> AttachOffer:
         """Raises `SessionRefused` when there is no session to attach to."""
         session, runner = await self._live(ref)
+        await _launched(runner)
         if runner.executor is None or not runner.handle or not runner.executor.capabilities().terminal:
             raise SessionRefused("this task has no terminal (yet)", hint="qd logs -f follows its output")
         seen = await runner.executor.inspect(runner.handle)
@@ -292,6 +295,15 @@ class Operations:
                 last = session_id(task.id, task.attempt)
                 raise SessionRefused(f"the task has {task.state.value}", hint=f"qd logs {task.id} shows session {last}")
         return runner.session, runner
+
+
+async def _launched(runner: Runner) -> None:
+    """A task that was just claimed gets the moment its launch takes."""
+    try:
+        async with asyncio.timeout(_SEND_SECONDS):
+            await runner.launched.wait()
+    except TimeoutError:
+        pass  # the caller sees that there is no session
 
 
 async def _deliver(stream: TerminalStream, data: bytes) -> tuple[bool, str]:

@@ -39,6 +39,7 @@ class Runner:
         self._context = context
         self._sessions = sessions
         self._adopted = adopted
+        self.launched = asyncio.Event()  # there is a session, or there will be none
         self._interruption: Interruption | None = None
         self._lost = False
         self._running = False
@@ -65,6 +66,7 @@ class Runner:
         except LeaseLost:
             await self._give_up()
         finally:
+            self.launched.set()
             await self._jobs.cancel()
             if self._transcript is not None:
                 self._transcript.close()
@@ -153,6 +155,7 @@ class Runner:
 
     def _now_running(self) -> None:
         self._running = True
+        self.launched.set()
         if self._interruption is not None:  # it came while the session was being started
             self._jobs.spawn(self._stop(), "stop")
 

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -79,6 +80,16 @@ def test_export_writes_a_whole_cast_or_none(qd: Qd, supervisor: FakeSupervisor, 
     del supervisor.routes["GET", f"/v1/sessions/{SESSION}/cast"]
     assert qd("export", task()["id"], "--cast", "c.cast").code == 4
     assert sorted(path.name for path in tmp_path.glob("*cast*")) == ["a.cast", "b.cast"]
+
+
+def test_export_writes_into_a_pipe_and_never_replaces_it(qd: Qd, supervisor: FakeSupervisor, tmp_path: Path) -> None:
+    supervisor.tasks(task())
+    supervisor.routes["GET", f"/v1/sessions/{SESSION}/cast"] = b'{"version": 3}\n'
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
+        assert qd("export", task()["id"], "--cast", "pipe").code == 0
+        assert reader.communicate()[0] == b'{"version": 3}\n'
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_send_presses_enter_unless_told_not_to(

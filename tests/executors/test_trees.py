@@ -61,7 +61,7 @@ def escapee(desk: Desk, how: str) -> tuple[str, ...]:
 @pytest.mark.parametrize("how", STYLES.values(), ids=STYLES.keys())
 async def test_stop_reaches_it(desk: Desk, how: str) -> None:
     bystander = subprocess.Popen(
-        [sys.executable, "-c", SLEEPER, how.replace("daemon", "").replace("fork", ""), "/dev/null"]
+        [sys.executable, "-c", SLEEPER, how.replace("daemon", "").replace("fork", ""), str(desk.root / "bystander")]
     )
     try:
         executor, handle = await desk.run(*escapee(desk, how))
