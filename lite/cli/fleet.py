@@ -64,7 +64,8 @@ def list_tasks(context: Context, client: Client, tasks: Sequence[TaskJson], *, e
         short = short_ids([str(task["id"]) for task in tasks])
         head = ["ID", "NAME", "STATE", "WHY", "AGENT", "LANE", "ATT", "TIME", "WORKER"]
         runs = _run_names(client, tasks)
-        context.table(head, [_row(task, short[task["id"]], runs, now) for task in tasks])
+        listed = Listed(tasks)
+        context.table(head, [_row(task, short[task["id"]], runs, listed, now) for task in tasks])
     return 0
 
 
@@ -79,7 +80,7 @@ def _run_names(client: Client, tasks: Sequence[TaskJson]) -> dict[str, str]:
     return {run["id"]: run["name"] for run in client.runs(limit=_RUNS_ASKED, newest=True)}
 
 
-def _row(task: TaskJson, short: str, runs: Mapping[str, str], now: float) -> list[Cell | str]:
+def _row(task: TaskJson, short: str, runs: Mapping[str, str], listed: Listed, now: float) -> list[Cell | str]:
     state = task["state"]
     waiting = state == "running" and task["activity"] == "waiting"
     run = runs.get(task["run"], "…") if task["run"] else ""
@@ -87,7 +88,7 @@ def _row(task: TaskJson, short: str, runs: Mapping[str, str], now: float) -> lis
         short,
         f"{run}/{task['name']}" if run else task["name"],
         Cell(badge(state), "yellow" if waiting else colour_of(state)),
-        Cell(why(task), "yellow" if waiting else ""),
+        Cell(why(task, listed), "yellow" if waiting else ""),
         task["agent"] or "-",
         task["lane"],
         str(task["attempt"] or ""),
@@ -96,15 +97,45 @@ def _row(task: TaskJson, short: str, runs: Mapping[str, str], now: float) -> lis
     ]
 
 
-def why(task: TaskJson) -> str:
-    """The reason of a task that stands or has ended badly, the activity of one that runs."""
+class Listed:
+    """The tasks shown together, to tell what one of them waits for."""
+
+    def __init__(self, tasks: Sequence[TaskJson]) -> None:
+        self.by_id = {task["id"]: task for task in tasks}
+        self._heads: dict[tuple[str, str], TaskJson] = {}  # run and lane -> its first unfinished task
+        for task in sorted(tasks, key=lambda one: one["seq"]):
+            if task["lane"] and _open(task):
+                self._heads.setdefault((task["run"], task["lane"]), task)
+
+    def held(self, task: TaskJson) -> str:
+        """What holds a queued task: its open needs, or the one before it in its lane; "" when nothing is listed."""
+        needs = [self.by_id[need]["name"] for need in task["needs"] if need in self.by_id and _open(self.by_id[need])]
+        if needs:
+            return f"needs {', '.join(needs)}"
+        head = self._heads.get((task["run"], task["lane"]))
+        return f"behind {head['name']}" if head is not None and head["seq"] < task["seq"] else ""
+
+
+def _open(task: TaskJson) -> bool:
+    return task["state"] in ("queued", "running")
+
+
+def why(task: TaskJson, listed: Listed) -> str:
+    """The reason of a task that stands or has ended badly, the activity of one that runs, as far as it can be told from
+    the tasks `listed` with it; `qd explain` knows the rest."""
     if task["state"] == "running":
         waiting = task["waiting"]
-        text = "being cancelled" if task["cancel"] else task["activity"]
+        known = "" if task["activity"] == "unknown" else task["activity"]
+        text = "being cancelled" if task["cancel"] else known
         return f"{text}: {waiting['text']}" if waiting and waiting["text"] else text
     reason, detail = task["reason"], task["detail"]
     if task["state"] == "succeeded":
         return ""
+    cause = listed.by_id.get(task["cause"])
+    if cause is not None:
+        return f"{reason}: {cause['name']} {cause['state']}"
+    if task["state"] == "queued" and (held := listed.held(task)):
+        return f"{reason}; {held}" if reason else held
     return f"{reason}: {detail}" if reason and detail else reason or detail
 
 

@@ -80,21 +80,31 @@ class Pump:
         cols, rows = self._size()
         role = packets.CONTROL if self._control else packets.WATCH
         self._pending += packets.hello(role, 0, packets.SAFE_MARK, cols, rows)
-        readers: list[Any] = [sock, wake] if self._stdin is None else [self._stdin, sock, wake]
+        stdin, session = -1 if self._stdin is None else self._stdin, sock.fileno()
+        poll = select.poll()
+        poll.register(wake, select.POLLIN)
+        if stdin >= 0:
+            poll.register(stdin, select.POLLIN)
+        self._send()
+        waits = not self._pending
         while True:
-            ready, _, _ = select.select(readers, [sock] if self._pending else [], [])
-            if self._stdin in ready:
-                ending = self._typed()
+            if waits != bool(self._pending):
+                waits = not waits
+                poll.register(session, select.POLLIN | (select.POLLOUT if waits else 0))
+            for descriptor, _ in poll.poll():
+                ending = None
+                if descriptor == session:
+                    if self._pending:
+                        self._send()
+                    ending = self._arrived()
+                elif descriptor == stdin:
+                    ending = self._typed()
+                    if self._pending:
+                        self._send()
+                else:
+                    self._woken(os.read(wake, 64))
                 if ending is not None:
                     return ending
-            if self._pending:
-                self._send()
-            if sock in ready:
-                ending = self._arrived()
-                if ending is not None:
-                    return ending
-            if wake in ready:
-                self._woken(os.read(wake, 64))
 
     def _typed(self) -> Ending | None:
         assert self._stdin is not None

@@ -119,6 +119,7 @@ def task(number: int = 1, **changes: Any) -> dict[str, Any]:
     """A task of no run, succeeded; ids differ in their ninth character."""
     return {
         "id": f"01jd8aaa{number}bcdefghjkmnpqrst",
+        "seq": number,
         "run": "",
         "name": f"task{number}",
         "agent": "shell",

@@ -78,6 +78,24 @@ def test_ls_shows_state_reason_and_run(qd: Qd, supervisor: FakeSupervisor) -> No
     assert "\x1b" not in result.out
 
 
+def test_ls_tells_what_a_waiting_task_waits_for(qd: Qd, supervisor: FakeSupervisor) -> None:
+    first = task(1, state="running", activity="unknown", lane="web", ended_at=None)
+    queued = {"state": "queued", "reason": "", "detail": "", "ended_at": None, "started_at": None}
+    supervisor.tasks(
+        first,
+        task(2, lane="web", **queued),
+        task(3, lane="", needs=[first["id"]], **queued),
+        task(4, lane="", state="skipped", reason="need", detail="", cause=task(5)["id"]),
+        task(5, lane="", state="failed"),
+    )
+    supervisor.routes["GET", "/v1/runs/01run"] = RUN
+    lines = qd("ls").out.splitlines()[1:]
+    assert "unknown" not in lines[0]
+    assert "behind task1" in lines[1]
+    assert "needs task1" in lines[2]
+    assert "need: task5 failed" in lines[3]
+
+
 def test_ls_passes_its_filters_on(qd: Qd, supervisor: FakeSupervisor) -> None:
     assert (
         qd("ls", "--run", "r", "--state", "failed", "--state", "running", "--agent", "a", "--dead", "-n", "7").code == 0
