@@ -20,7 +20,9 @@ def test_edited_broken_and_repaired(tmp_path: Path) -> None:
         config = fleet.project / "quarterdeck.yaml"
         config.write_text(GOOD)
         until(lambda: "config.reloaded" in kinds(fleet), 30, fleet.describe)
-        assert "hello" in fleet.qd("submit", "--agent", "greeter", "--wait", "hi").stderr + fleet.qd("logs", "hi").stdout
+        assert (
+            "hello" in fleet.qd("submit", "--agent", "greeter", "--wait", "hi").stderr + fleet.qd("logs", "hi").stdout
+        )
         config.write_text("agents: {x: {provider: scriptd}}\n")
         until(lambda: "config.rejected" in kinds(fleet), 30, fleet.describe)
         doctor = fleet.qd("doctor", check=False)
