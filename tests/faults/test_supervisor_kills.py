@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lite.errors import NoSupervisor
 from lite.recordings.reader import Recording
 from lite.terminal.packets import OUT
 from tests.support.fleet import Fleet, until
@@ -98,6 +99,23 @@ def test_killed_again_while_recovering(fleet: Fleet, failpoint: str) -> None:
     assert fleet.up() == "ready"
     fleet.wait()
     check(fleet)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [1, 2, 3, 5, 8, 13, 21])
+def test_killed_between_a_commit_and_its_answer(fleet: Fleet, number: int) -> None:
+    """What was committed counts although nobody was told; a client without an answer repeats with the same key."""
+    fleet.up(failpoint=f"sqlite.committed:{number}")
+    try:
+        fleet.submit_plan(plan(), key="once")
+    except NoSupervisor:
+        pass  # it died before it answered
+    assert fleet.died() == -9
+    assert fleet.up() == "ready"
+    tasks = fleet.submit_plan(plan(), key="once")
+    fleet.wait()
+    check(fleet)
+    assert len(fleet.tasks()) == len(tasks)
 
 
 def kill_at_random_moments(fleet: Fleet, kills: int, seed: int) -> None:

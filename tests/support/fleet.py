@@ -108,8 +108,8 @@ class Fleet:
             )
         return done
 
-    def submit_plan(self, text: str) -> list[dict[str, Any]]:
-        body = {"text": text, "source": str(self.project / "plan.yaml"), "cwd": str(self.project)}
+    def submit_plan(self, text: str, key: str = "") -> list[dict[str, Any]]:
+        body = {"key": key, "text": text, "source": str(self.project / "plan.yaml"), "cwd": str(self.project)}
         answer = self.client.call("POST", "/v1/plans", body)
         return list(answer["tasks"])
 
