@@ -65,24 +65,33 @@ class Decoder:
     """Cuts a byte stream into packets; raises ValueError for one over `MAX_PAYLOAD`."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._kept = bytearray()  # an incomplete packet
+        self._wanted = 0  # bytes it has when complete, as far as is known
 
     def feed(self, data: bytes) -> list[Packet]:
         """The packets completed by `data`."""
-        buffer = self._buffer
-        buffer += data
+        kept = self._kept
+        if kept:
+            kept += data
+            if len(kept) < self._wanted:
+                return []
+            data = bytes(kept)
+            kept.clear()
         packets: list[Packet] = []
-        at = 0
-        while len(buffer) - at >= 5:
-            kind, length = _HEAD.unpack_from(buffer, at)
+        at, size = 0, len(data)
+        self._wanted = 0
+        while size - at >= 5:
+            kind, length = _HEAD.unpack_from(data, at)
             if length > MAX_PAYLOAD:
                 raise ValueError(f"packet of {length} bytes")
-            if len(buffer) - at - 5 < length:
+            end = at + 5 + length
+            if end > size:
+                self._wanted = end - at
                 break
-            packets.append((kind, bytes(buffer[at + 5 : at + 5 + length])))
-            at += 5 + length
-        if at:
-            del buffer[:at]
+            packets.append((kind, data[at + 5 : end]))
+            at = end
+        if at < size:
+            kept += data[at:]
         return packets
 
 

@@ -6,11 +6,11 @@ recording at its own pace, so what is kept for it in memory is one chunk.
 
 from __future__ import annotations
 
-import selectors
 import socket
 from typing import Protocol
 
 from lite.executors.local.peers import same_user
+from lite.executors.local.poller import READ, WRITE, Poller
 from lite.recordings.reader import Recording
 from lite.terminal import packets
 
@@ -33,6 +33,7 @@ class Session(Protocol):
     def news(self) -> list[bytes]: ...
     def fresh_start(self) -> tuple[int, bytes]: ...
     def take_input(self, data: bytes) -> str: ...
+    def look(self) -> None: ...
     def set_size(self, cols: int, rows: int) -> None: ...
     def signal(self, signum: int) -> str: ...
     def stop(self, grace_ms: int) -> None: ...
@@ -54,7 +55,7 @@ class Client:
         self.out = bytearray()
         self.final = False  # after EXIT or REFUSED: closed once flushed
         self.exit = b""  # to be sent after the last output
-        self.events = selectors.EVENT_READ
+        self.events = READ
 
     def __repr__(self) -> str:
         return f"<Client role {self.role} at {self.cursor}, {len(self.out)} waiting>"
@@ -63,13 +64,14 @@ class Client:
 class Clients:
     """All of them."""
 
-    def __init__(self, session: Session, selector: selectors.BaseSelector, recording: Recording) -> None:
+    def __init__(self, session: Session, poller: Poller, recording: Recording) -> None:
         self._session = session
-        self._selector = selector
+        self._poller = poller
         self._recording = recording
         self._all: list[Client] = []
         self._supervisor: Client | None = None
         self._drivers: list[Client] = []  # the last one owns the size
+        self._corked: list[Client] | None = None  # while not None: who is to be sent what was put in `out` meanwhile
 
     def __len__(self) -> int:
         return len(self._all)
@@ -86,13 +88,17 @@ class Clients:
         sock.setblocking(False)
         client = Client(sock)
         self._all.append(client)
-        self._selector.register(sock, client.events, client)
+        self._poller.register(sock.fileno(), READ, lambda _, mask: self._ready(client, mask))
         return True
 
-    def ready(self, client: Client, mask: int) -> None:
-        if mask & selectors.EVENT_READ:
+    def _ready(self, client: Client, mask: int) -> None:
+        if mask & READ:
+            self._corked = []
             self._read(client)
-        if mask & selectors.EVENT_WRITE and client in self._all:
+            corked, self._corked = self._corked, None
+            for each in corked:
+                self._push(each)
+        if mask & WRITE and client in self._all:
             self._serve(client)
 
     def output(self, offset: int, stream: int, data: bytes) -> None:
@@ -101,7 +107,7 @@ class Clients:
         for client in list(self._all):
             if client.cursor is None:
                 continue
-            if client.cursor == offset and not client.out:
+            if client.cursor == offset and (not client.out or (self._corked is not None and len(client.out) < _CHUNK)):
                 packet = packet or packets.output(offset, stream, data)
                 client.cursor = offset + len(data)
                 self._send(client, packet)
@@ -132,14 +138,18 @@ class Clients:
             found = client.decoder.feed(data)
         except ValueError:
             found, data = [], b""
+        typed = False
         for kind, payload in found:
             if client.final or client not in self._all:
                 return
+            typed = typed or kind == packets.INPUT
             try:
                 self._handle(client, kind, payload)
             except (ValueError, packets.Malformed):
                 data = b""
                 break
+        if typed:
+            self._session.look()  # the echo is often there already: one packet then carries it and the ACK
         if not data:
             self.drop(client)
 
@@ -253,12 +263,17 @@ class Clients:
         if client.final or client not in self._all:
             return
         client.out += packet
+        if len(client.out) > _MAX_WAITING + len(packet):
+            self.drop(client)
+        elif self._corked is None:
+            self._push(client)
+        elif client not in self._corked:
+            self._corked.append(client)
+
+    def _push(self, client: Client) -> None:
         self._flush(client)
         if client.out and client in self._all:
-            if len(client.out) > _MAX_WAITING + len(packet):
-                self.drop(client)
-            else:
-                self._want_write(client, True)
+            self._want_write(client, True)
 
     def _flush(self, client: Client) -> None:
         if client.out:
@@ -281,16 +296,16 @@ class Clients:
             self._want_write(client, True)
 
     def _want_write(self, client: Client, wanted: bool) -> None:
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
+        events = READ | WRITE if wanted else READ
         if events != client.events:
             client.events = events
-            self._selector.modify(client.sock, events, client)
+            self._poller.modify(client.sock.fileno(), events)
 
     def drop(self, client: Client) -> None:
         if client not in self._all:
             return
         self._all.remove(client)
-        self._selector.unregister(client.sock)
+        self._poller.unregister(client.sock.fileno())
         client.sock.close()
         if client in self._drivers:
             self._drivers.remove(client)

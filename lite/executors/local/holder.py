@@ -1,13 +1,12 @@
 """One session's process: owns the terminal, drains it always, records every byte, serves watchers, ends the tree.
 
 Two-phase: it prepares everything and starts the program only when its supervisor says GO; a supervisor that goes away
-before leaves nothing. Single-threaded, one selector; nothing in the loop blocks but fsync of `exit.json`.
+before leaves nothing. Single-threaded, one poller; nothing in the loop blocks but fsync of `exit.json`.
 """
 
 from __future__ import annotations
 
 import os
-import selectors
 import signal
 import socket
 import sys
@@ -17,9 +16,10 @@ from typing import NoReturn
 from lite.executors.local import exitfile, processes, program, subreaper
 from lite.executors.local.activity import Said
 from lite.executors.local.channels import Channels
-from lite.executors.local.clients import Client, Clients
+from lite.executors.local.clients import Clients
 from lite.executors.local.ending import Ending, signal_foreground
 from lite.executors.local.launchfile import LaunchFile, take_launch
+from lite.executors.local.poller import READ, Poller
 from lite.executors.local.screen import Screen
 from lite.recordings.layout import SIZE
 from lite.recordings.reader import Recording
@@ -63,8 +63,8 @@ class Holder:
         cap = launch.cap_bytes if launch.record else _RING
         self._writer = Writer(directory, cols=self.cols, rows=self.rows, cap_bytes=cap, head=launch.record)
         recording = Recording(directory)
-        self._selector = selectors.DefaultSelector()
-        self._clients = Clients(self, self._selector, recording)
+        self._poller = Poller()
+        self._clients = Clients(self, self._poller, recording)
         self._recording = recording
         self._ending = Ending(launch.session, launch.home, subreaper=subreaper.become("qd-holder"))
         self._screen = Screen()
@@ -83,16 +83,11 @@ class Holder:
 
     def run(self) -> None:
         wake = _signals()
-        selector = self._selector
-        selector.register(wake, selectors.EVENT_READ, self._woken)
-        selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        poller = self._poller
+        poller.register(wake, READ, self._woken)
+        poller.register(self._listener.fileno(), READ, self._accept)
         while not self._done:
-            for key, mask in selector.select(self._patience()):
-                target = key.data
-                if isinstance(target, Client):
-                    self._clients.ready(target, mask)
-                elif callable(target):
-                    target(key.fd, mask)
+            poller.turn(self._patience())
             self._timers()
 
     def _patience(self) -> float | None:
@@ -192,6 +187,10 @@ class Holder:
             self._record(packets.IN, shown)
         return ""
 
+    def look(self) -> None:
+        if self._channels is not None:
+            self._channels.look()
+
     def set_size(self, cols: int, rows: int) -> None:
         if (cols, rows) == (self.cols, self.rows) or self._ended:
             return
@@ -254,7 +253,7 @@ class Holder:
         self._started_at = now_ms()
         seen = processes.look(started.pid)
         _write(f"{self._directory}/{STARTED_NAME}", f"{started.pid} {seen.start if seen else 0}\n")
-        self._channels = Channels(self._selector, started, self._take)
+        self._channels = Channels(self._poller, started, self._take)
         self._clients.tell(packets.started(started.pid, self._started_at))
         if launch.stdin_data and launch.stdin == "terminal":
             self._channels.write(launch.stdin_data)
@@ -331,7 +330,7 @@ class Holder:
             pass
         while self._clients.accept(self._listener):
             pass  # who has connected in time is served
-        self._selector.unregister(self._listener)
+        self._poller.unregister(self._listener.fileno())
         self._listener.close()
         self._clients.finish(packets.encode(packets.EXIT, found.rstrip()))
 
