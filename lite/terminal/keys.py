@@ -22,10 +22,11 @@ class DetachKey:
     def __init__(self, name: str = DEFAULT) -> None:
         byte, char = _parse(name)
         self.name = name
+        self._byte = bytes([byte])
         code = ord(char)
         # kitty: code[:shifted[:base]];modifiers[:event][;text]u; 64 and 128 are caps lock and num lock, event 1 a press
         forms = rb"\x1b\[%d(?::\d*){0,2};(?:5|69|133|197)(?::1)?(?:;[\d:]*)?u|\x1b\[27;5;%d~" % (code, code)
-        self._pattern = re.compile(rb"%s|%s|\x1b\[20[01]~" % (re.escape(bytes([byte])), forms))
+        self._pattern = re.compile(rb"%s|%s|\x1b\[20[01]~" % (re.escape(self._byte), forms))
         self._tail = b""
         self._pasting = False
 
@@ -34,6 +35,8 @@ class DetachKey:
 
     def feed(self, data: bytes) -> tuple[bytes, bool]:
         """(what to pass on, whether the key was pressed); after a press nothing more is passed on."""
+        if not self._tail and self._byte not in data and b"\x1b" not in data:
+            return data, False
         held = len(self._tail)
         window = self._tail + data
         for found in self._pattern.finditer(window):
