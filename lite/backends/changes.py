@@ -15,6 +15,7 @@ from lite.model.event import Event, EventKind
 from lite.model.run import RunState
 from lite.model.task import (
     MAX_OUTPUT,
+    NO_USAGE,
     Assignment,
     Lease,
     Outcome,
@@ -28,18 +29,23 @@ from lite.model.task import (
 from lite.rules.dag import Consequence
 from lite.rules.retry import settle
 from lite.states import Action, apply
-from providers.base import Usage
 
 Change = tuple[Task, Event]
 
-_NO_USAGE = Usage()
 _NAMES = tuple(field.name for field in fields(Task))
 _values = attrgetter(*_NAMES)
+_SETTERS = {name: getattr(Task, name).__set__ for name in _NAMES}
+_ALL_SETTERS = tuple(_SETTERS.values())
 
 
 def evolve(task: Task, **changed: Any) -> Task:
-    """`dataclasses.replace` at half its cost: every verb makes a row."""
-    return Task(**{**dict(zip(_NAMES, _values(task), strict=True)), **changed})
+    """`dataclasses.replace` at a third of its cost, slot by slot: every verb makes a row."""
+    row = object.__new__(Task)
+    for set_value, value in zip(_ALL_SETTERS, _values(task), strict=True):
+        set_value(row, value)
+    for name, value in changed.items():
+        _SETTERS[name](row, value)
+    return row
 
 
 def submitted(spec: TaskSpec, seq: int, now: int) -> Change:
@@ -97,7 +103,7 @@ def claimed(task: Task, lease: Lease, now: int) -> Change:
         exit_code=None,
         signal=None,
         output=None,
-        usage=_NO_USAGE,
+        usage=NO_USAGE,
         started_at=None,
     )
     return task, _leased(kind, task, now, {"agent": task.spec.agent})
@@ -162,7 +168,7 @@ def finished(task: Task, outcome: Outcome, now: int, delay_ms: int) -> Change:
     }
     if following.run_at:
         data["run_at"] = following.run_at
-    if usage != _NO_USAGE:
+    if usage is not NO_USAGE and usage != NO_USAGE:
         data.update({key: value for key, value in asdict(usage).items() if value is not None})
     event = _leased(kind, task, now, data)
     task = evolve(

@@ -15,6 +15,7 @@ Strategy = Literal["", "local", "kubernetes", "auto"]
 
 MAX_FAULTS = 10  # infrastructure faults before a task is called poison
 MAX_OUTPUT = 64 * 1024  # bytes
+NO_USAGE = Usage()
 
 
 class State(StrEnum):
@@ -148,7 +149,7 @@ class Task:
     exit_code: int | None = None
     signal: int | None = None
     output: str | None = None
-    usage: Usage = Usage()  # noqa: RUF009 - frozen
+    usage: Usage = NO_USAGE
     created_at: int = 0
     started_at: int | None = None  # of the last attempt
     ended_at: int | None = None

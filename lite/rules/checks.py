@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import get_args
 from urllib.parse import urlsplit
 
@@ -21,6 +21,8 @@ MAX_TEXT = 255  # characters of a label
 PRIORITIES = range(-100, 101)
 RETRIES = range(101)
 
+_ON_FAILURE: tuple[str, ...] = get_args(OnFailure)
+_AFFINITY: tuple[str, ...] = get_args(Affinity)
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -49,16 +51,16 @@ def _check_names(order: Order, problems: Problems) -> None:
         problems.add(order.place("name"), f"{quoted(order.name)} cannot be a task's name", f"use {_SLUG}")
     if order.lane and not is_slug(order.lane):
         problems.add(order.place("lane"), f"{quoted(order.lane)} cannot be a lane's name", f"use {_SLUG}")
-    _check_choice(order, "on_failure", order.on_failure, get_args(OnFailure), problems)
-    _check_choice(order, "affinity", order.affinity, get_args(Affinity), problems)
+    _check_choice(order, "on_failure", order.on_failure, _ON_FAILURE, problems)
+    _check_choice(order, "affinity", order.affinity, _AFFINITY, problems)
     _check_choice(order, "strategy", order.strategy, ("", "local", "kubernetes", "auto"), problems)
     if order.affinity != "none" and not order.team:
         problems.add(order.place("affinity"), "affinity needs a team", "it goes by where tasks of the same team run")
 
 
-def _check_choice(order: Order, name: str, value: str, known: Iterable[str], problems: Problems) -> None:
-    choices = [one for one in known if one]
-    if value and value not in choices:
+def _check_choice(order: Order, name: str, value: str, known: Sequence[str], problems: Problems) -> None:
+    if value and value not in known:
+        choices = [one for one in known if one]
         close = did_you_mean(value, choices)
         problems.add(order.place(name), f"{name} cannot be {quoted(value)}{close}", f"one of: {', '.join(choices)}")
 
@@ -79,7 +81,8 @@ def _check_numbers(order: Order, problems: Problems) -> None:
 
 def _check_text(order: Order, problems: Problems) -> None:
     for name in ("type", "trigger", "team", "complexity", "key"):
-        _check_label(order, name, str(getattr(order, name)), problems)
+        if label := getattr(order, name):
+            _check_label(order, name, str(label), problems)
     for label, value in order.selector.items():
         _check_label(order, "selector", label, problems)
         _check_label(order, "selector", value, problems)
@@ -102,6 +105,8 @@ def is_text(value: str) -> bool:
     """Can it be stored and handed to a program: no NUL, no lone surrogate?"""
     if "\0" in value:
         return False
+    if value.isascii():
+        return True
     try:
         value.encode()
     except UnicodeEncodeError:

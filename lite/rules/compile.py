@@ -188,7 +188,8 @@ def _check_fit(order: Order, agent: Agent, given: Sequence[str], providers: Prov
 def _work(order: Order) -> dict[str, bool]:
     argv = order.command
     blank = not argv or not argv[0].strip() or (len(argv) == 3 and argv[:2] == ("sh", "-c") and not argv[2].strip())
-    return {"prompt": bool(order.prompt.strip()), "command": not blank, "http": order.http is not None}
+    prompt = bool(order.prompt) and not order.prompt.isspace()
+    return {"prompt": prompt, "command": not blank, "http": order.http is not None}
 
 
 def _check_unique(orders: Sequence[Order], problems: Problems) -> None:

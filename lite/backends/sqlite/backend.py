@@ -14,7 +14,7 @@ from lite.backends.sqlite import queries
 from lite.backends.sqlite.readers import Readers
 from lite.backends.sqlite.rows import event_from_row, run_from_row, task_from_row, worker_from_text
 from lite.backends.sqlite.statements import SQL
-from lite.backends.sqlite.store import Store
+from lite.backends.sqlite.store import Heads, Store
 from lite.backends.sqlite.tasks import TaskVerbs
 from lite.backends.sqlite.workers import WorkerVerbs
 from lite.backends.sqlite.writer import Writer
@@ -61,14 +61,14 @@ class SqliteBackend:
             raise BackendError(f"synchronous is full or normal, not {synchronous!r}", place="synchronous")
         self._path = Path(path)
         self._synchronous = synchronous
-        self._cursor = 0
+        self._heads = Heads()
         self._waiters: set[asyncio.Future[None]] = set()
         self._readers = Readers(self._path)
         self.writer = Writer(self._path, synchronous, Verbs, self._advanced, migrations)
         self._call = self.writer.call
 
     def __repr__(self) -> str:
-        return f"<SqliteBackend {self._path}, cursor {self._cursor}>"
+        return f"<SqliteBackend {self._path}, cursor {self._heads.cursor}>"
 
     async def open(self) -> None:
         await self.writer.open()
@@ -79,6 +79,7 @@ class SqliteBackend:
             raise
 
     async def close(self) -> None:
+        self._heads = Heads(self._heads.cursor)
         await self._readers.close()  # first: the last connection to close checkpoints, and that is the writer's duty
         await self.writer.close()
         for waiter in self._waiters:
@@ -104,6 +105,8 @@ class SqliteBackend:
         return await self._call(lambda verbs: verbs.tasks.claim(request, now))
 
     async def next_due(self, now: int) -> int | None:
+        if not self._heads.timed:
+            return None
         ((due,),) = await self._readers.fetch((SQL["next_due"], (now,)))
         return None if due is None else int(due)
 
@@ -132,6 +135,8 @@ class SqliteBackend:
         return found[0]
 
     async def tasks(self, query: TaskQuery) -> Sequence[Task]:
+        if query.unplaced and not self._heads.unplaced:
+            return []
         rows = await self._readers.fetch(queries.select_tasks(query))
         return [task_from_row(row) for row in _in_order(rows, query.newest, query.limit)]
 
@@ -151,7 +156,7 @@ class SqliteBackend:
     async def wait(self, after: int, *, timeout_ms: int | None = None) -> int:
         try:
             async with asyncio.timeout(None if timeout_ms is None else timeout_ms / 1000):
-                while self._cursor <= after:
+                while self._heads.cursor <= after:
                     waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                     self._waiters.add(waiter)
                     try:
@@ -160,7 +165,7 @@ class SqliteBackend:
                         self._waiters.discard(waiter)
         except TimeoutError:
             pass
-        return self._cursor
+        return self._heads.cursor
 
     # -- workers -------------------------------------------------------------------------------------------------
 
@@ -182,9 +187,10 @@ class SqliteBackend:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _advanced(self, cursor: int) -> None:
-        if cursor > self._cursor:
-            self._cursor = cursor
+    def _advanced(self, heads: Heads) -> None:
+        grown = heads.cursor > self._heads.cursor
+        self._heads = heads
+        if grown:
             for waiter in self._waiters:
                 if not waiter.done():
                     waiter.set_result(None)

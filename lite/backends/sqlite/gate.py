@@ -53,6 +53,7 @@ class Gate:
 
     def reopening(self, task: Task) -> None:
         """Before it is stored as queued again: those that went on without it wait again, its lane is held."""
+        self._store.needed.add(task.seq)  # perhaps
         if _met(task):
             self._store.execute(SQL["need_open"], (task.seq,))
         if task.spec.lane:

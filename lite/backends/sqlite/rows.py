@@ -10,7 +10,7 @@ from typing import Any
 
 from lite.model.event import Event, EventKind
 from lite.model.run import Run, RunSpec, RunState
-from lite.model.task import Lease, State, Task, TaskSpec, Waiting
+from lite.model.task import NO_USAGE, Lease, State, Task, TaskSpec, Waiting
 from lite.model.worker import Worker
 from providers.base import HttpCall, Source, Usage
 
@@ -31,7 +31,6 @@ _encoder = json.JSONEncoder(separators=(",", ":"), default=dict)
 _make = getattr(json.encoder, "c_make_encoder", None)
 _pieces = _make and _make(None, dict, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, True)
 
-_NO_USAGE = Usage()
 _TUPLES = tuple(field.name for field in fields(TaskSpec) if str(field.type).startswith("tuple"))
 _NAMES = tuple(field.name for field in fields(TaskSpec))
 _DEFAULTS = tuple(
@@ -68,7 +67,7 @@ def spec_from_text(text: str) -> TaskSpec:
 
 
 def usage_to_text(usage: Usage) -> str | None:
-    if usage == _NO_USAGE:
+    if usage is NO_USAGE or usage == NO_USAGE:
         return None
     return encode([usage.tokens_in, usage.tokens_out, usage.cost_usd, usage.source])
 
@@ -107,7 +106,7 @@ def task_from_row(row: Sequence[Any]) -> Task:
         exit_code=row[19],
         signal=row[20],
         output=row[21],
-        usage=_NO_USAGE if row[22] is None else usage_from_text(row[22]),
+        usage=NO_USAGE if row[22] is None else usage_from_text(row[22]),
         created_at=row[23],
         started_at=row[24],
         ended_at=row[25],
@@ -115,8 +114,9 @@ def task_from_row(row: Sequence[Any]) -> Task:
 
 
 def event_to_row(event: Event, cursor: int) -> tuple[Any, ...]:
+    """Plain strings and integers only: the driver looks for an adapter of everything else."""
     data = encode(event.data) if event.data else "{}"
-    return (cursor, event.at, event.kind, event.run, event.task, event.attempt, event.worker, data)
+    return (cursor, event.at, event.kind.value, event.run, event.task, event.attempt, event.worker, data)
 
 
 def event_from_row(row: Sequence[Any]) -> Event:

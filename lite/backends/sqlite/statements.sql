@@ -1,7 +1,13 @@
 -- name: heads
 SELECT (SELECT coalesce(max(cursor), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM tasks),
   (SELECT coalesce(max(seq), 0) FROM runs), (SELECT coalesce(max(id), '') FROM tasks),
-  (SELECT min(run_at) FROM tasks WHERE state = 0 AND delayed = 1);
+  (SELECT min(run_at) FROM tasks WHERE state = 0 AND run_at > 0);
+
+-- name: needed
+SELECT DISTINCT n.need FROM needs n JOIN tasks t ON t.seq = n.need WHERE t.ended_at IS NULL;
+
+-- name: unplaced
+SELECT seq FROM tasks WHERE state = 0 AND placed = 1 AND assigned = '';
 
 -- name: find_task
 SELECT seq FROM tasks WHERE id = ?;
@@ -10,8 +16,8 @@ SELECT seq FROM tasks WHERE id = ?;
 SELECT id FROM tasks WHERE key = ? AND key <> '';
 
 -- name: insert_task
-INSERT INTO tasks (seq, id, run, name, lane, agent, key, priority, placed, blocked, delayed, state, run_at, created_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?);
+INSERT INTO tasks (id, run, name, lane, agent, key, priority, placed, blocked, delayed, state, run_at, created_at, seq)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?);
 
 -- name: insert_spec
 INSERT INTO specs (seq, spec) VALUES (?, ?);
@@ -53,8 +59,8 @@ ORDER BY priority DESC, seq;
 -- name: promote
 UPDATE tasks SET delayed = 0 WHERE state = 0 AND delayed = 1 AND run_at <= ?;
 
--- name: next_promotion
-SELECT min(run_at) FROM tasks WHERE state = 0 AND delayed = 1;
+-- name: earliest
+SELECT min(run_at) FROM tasks WHERE state = 0 AND run_at > 0;
 
 -- name: next_due
 SELECT min(run_at) FROM tasks WHERE state = 0 AND run_at > 0 AND run_at > ?;

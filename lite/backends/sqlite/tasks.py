@@ -58,8 +58,9 @@ class TaskVerbs:
             store.log(Event(EventKind.RUN_SUBMITTED, now, run.id, data={"name": run.name}))
         new: list[Task] = []
         for spec in fresh:
-            needs = tuple(dict.fromkeys(stands.get(need, need) for need in spec.needs))
-            spec = replace(spec, needs=needs) if needs != spec.needs else spec
+            if spec.needs:
+                needs = tuple(dict.fromkeys(stands.get(need, need) for need in spec.needs))
+                spec = replace(spec, needs=needs) if needs != spec.needs else spec
             task, event = changes.submitted(spec, store.next_seq(), now)
             store.insert(task, self._gate.blocked_by_itself(task))
             store.log(event)
@@ -67,11 +68,14 @@ class TaskVerbs:
         ended = self._bind(new, now)
         if run is not None or ended:
             self._finish_runs([*([run.id] if run else []), *(task.spec.run for task in ended)], now)
+        stored = self._run(run.id) if run else None
+        if len(new) == len(submission.tasks) and not ended:
+            return Submitted(tuple(new), (True,) * len(new), stored)
         created = {task.id for task in new}
         return Submitted(
             tuple([store.task(stands.get(spec.id, spec.id)) for spec in submission.tasks]),
             tuple([spec.id in created for spec in submission.tasks]),
-            self._run(run.id) if run else None,
+            stored,
         )
 
     def assign(self, task: str, assignment: Assignment, now: int) -> Task:
@@ -219,9 +223,13 @@ class TaskVerbs:
         """Connect new tasks with what they wait for, all rows being there; returns those that ended at once."""
         store = self._store
         bound = [task for task in new if task.spec.needs or task.spec.lane]
+        if not bound:
+            return []
         for task in bound:
-            for need in task.spec.needs:
-                store.execute(SQL["insert_need"], (store.task(need).seq, task.seq))
+            for need in map(store.task, task.spec.needs):
+                store.execute(SQL["insert_need"], (need.seq, task.seq))
+                if need.ended_at is None:
+                    store.needed.add(need.seq)
             store.execute(SQL["block"], (self._gate.blocked(task), task.seq))
         for task in {(task.spec.run, task.spec.lane): task for task in bound}.values():
             self._gate.settle_lane(task)
@@ -240,9 +248,10 @@ class TaskVerbs:
 
     def _end(self, task: Task, event: Event, now: int) -> None:
         """Store an end with all that follows from it."""
+        needed = task.seq in self._store.needed
         self._store.moved(task)
         self._store.log(event)
-        dependents = self._store.dependents([task])
+        dependents = self._store.dependents([task]) if needed else []
         self._gate.ended(task, free=bool(dependents))
         ended = self._consequences(dependents, now)
         if ended or task.spec.run:

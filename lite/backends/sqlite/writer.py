@@ -3,7 +3,8 @@
 Verbs check before they write, so a refused one leaves nothing behind. Should one fail after it has written, the whole
 transaction is rolled back and the others run again without it: that costs the good case nothing, where a savepoint
 around each verb costs a tenth of the throughput. Answers go out after the commit, all of a batch in one call into the
-event loop.
+event loop. There they cause further verbs, a few turns of the loop later: these too go over together, because every
+commit, and every change from thread to thread, costs as much as several verbs.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from typing import Any, TypeVar
 from lite.aio.probe import hit
 from lite.backends.sqlite import migrations
 from lite.backends.sqlite.failures import mapped
-from lite.backends.sqlite.store import Store
+from lite.backends.sqlite.store import Heads, Store
 from lite.errors import BackendError, QuarterdeckError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+_TURNS = 4  # an answer wakes the dispatcher, it spawns an attempt, that ends at once, the dispatcher claims again
 _BATCH = 1024  # verbs in one transaction at most
 _WAL_PAGES = 4000  # checkpoint beyond
 
@@ -47,15 +49,15 @@ class Pending:
 
 
 class Writer:
-    """`make` builds what the verbs are called with, around the store. `advanced` is called in the loop with the newest
-    cursor after each commit, before the verbs' callers go on."""
+    """`make` builds what the verbs are called with, around the store. `advanced` is called in the loop with the heads
+    after each commit, before the verbs' callers go on."""
 
     def __init__(
         self,
         path: Path,
         synchronous: str,
         make: Callable[[Store], Any],
-        advanced: Callable[[int], None],
+        advanced: Callable[[Heads], None],
         known: Mapping[int, str] | None = None,
     ) -> None:
         self._path = path
@@ -63,9 +65,10 @@ class Writer:
         self._make = make
         self._advanced = advanced
         self._migrations = migrations.shipped() if known is None else known
-        self._queue: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Pending] | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._outgoing: list[Pending] = []
         self._stale = False  # the store's caches may hold what was rolled back
         self.commits = 0
         self.verbs = 0
@@ -75,7 +78,7 @@ class Writer:
 
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
-        opened: asyncio.Future[int] = self._loop.create_future()
+        opened: asyncio.Future[Heads] = self._loop.create_future()
         self._thread = threading.Thread(target=self._run, args=(opened,), name="sqlite writer", daemon=True)
         self._thread.start()
         try:
@@ -88,6 +91,7 @@ class Writer:
         """Everything asked for before is committed first."""
         thread, self._thread = self._thread, None
         if thread is not None:
+            self._hand_over()
             self._queue.put(None)
             await asyncio.to_thread(thread.join)
 
@@ -96,26 +100,40 @@ class Writer:
         if self._thread is None or self._loop is None:
             raise BackendError("the database is not open", place=str(self._path))
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(Pending(work, future))
+        if not self._outgoing:
+            self._soon(self._loop, _TURNS)
+        self._outgoing.append(Pending(work, future))
         return await future
+
+    def _soon(self, loop: asyncio.AbstractEventLoop, turns: int) -> None:
+        """Hand over what is asked for until `turns` turns of the loop from now."""
+        if turns:
+            loop.call_soon(self._soon, loop, turns - 1)
+        else:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        batch, self._outgoing = self._outgoing, []
+        if batch:
+            self._queue.put(batch)
 
     # -- in the thread -------------------------------------------------------------------------------------------
 
-    def _run(self, opened: asyncio.Future[int]) -> None:
+    def _run(self, opened: asyncio.Future[Heads]) -> None:
         try:
             store = Store(self._connect())
             target = self._make(store)
         except BaseException as error:
             self._tell(_settle, opened, None, self._problem(error))
             return
-        self._tell(_settle, opened, store.cursor, None)
+        self._tell(_settle, opened, store.heads(), None)
         try:
             going_on = True
             while going_on:
                 batch, going_on = self._gather()
                 if batch:
                     self._commit(store, target, batch)
-                    self._tell(self._answer, batch, store.cursor)
+                    self._tell(self._answer, batch, store.heads())
         finally:
             store.connection.close()
 
@@ -140,27 +158,29 @@ class Writer:
         return connection
 
     def _gather(self) -> tuple[list[Pending], bool]:
-        """Wait for a verb, then take all that are there. False: asked to end."""
+        """Wait for verbs, then take all that are there. False: asked to end."""
         batch: list[Pending] = []
-        pending = self._queue.get()
-        while pending is not None:
-            batch.append(pending)
+        handed = self._queue.get()
+        while handed is not None:
+            batch += handed
             if len(batch) >= _BATCH:
                 return batch, True
             try:
-                pending = self._queue.get_nowait()
+                handed = self._queue.get_nowait()
             except queue.Empty:
                 return batch, True
         return batch, False
 
     def _commit(self, store: Store, target: Any, batch: list[Pending]) -> None:
-        going = batch
+        going, careful = batch, False
         while going:
             spoiler: Pending | None = None
             try:
                 self._begin(store)
                 for spoiler in going:
                     self._attempt(store, target, spoiler)
+                    if careful:
+                        store.flush()
                 spoiler = None
                 store.flush()
                 store.execute("COMMIT")
@@ -169,13 +189,15 @@ class Writer:
                 return
             except BaseException as error:
                 self._roll_back(store)
-                if spoiler is None or isinstance(error, sqlite3.OperationalError):
+                if isinstance(error, sqlite3.OperationalError) or (careful and spoiler is None):
                     # Not one verb's fault (disk full, locked, damaged): nobody's verb has happened.
                     for pending in going:
                         pending.error = self._problem(error)
                     return
-                spoiler.error = self._problem(error)
-                going = [pending for pending in going if pending is not spoiler]
+                if careful and spoiler is not None:
+                    spoiler.error = self._problem(error)
+                    going = [pending for pending in going if pending is not spoiler]
+                careful = True  # rows are written late, perhaps in another verb's turn: once more, each at once
 
     def _begin(self, store: Store) -> None:
         if self._stale:
@@ -185,15 +207,13 @@ class Writer:
 
     def _attempt(self, store: Store, target: Any, pending: Pending) -> None:
         """Run one verb. What it wrote before it failed cannot stay: then the error goes up."""
-        connection, mark = store.connection, store.mark()
-        before = connection.total_changes
+        mark = store.mark()
         pending.result = pending.error = None
         try:
             pending.result = pending.work(target)
         except QuarterdeckError as error:
-            if connection.total_changes != before:
+            if not store.undo(mark):
                 raise
-            store.undo(mark)
             pending.error = error
 
     def _roll_back(self, store: Store) -> None:
@@ -214,9 +234,9 @@ class Writer:
 
     # -- in the loop ---------------------------------------------------------------------------------------------
 
-    def _answer(self, batch: list[Pending], cursor: int) -> None:
+    def _answer(self, batch: list[Pending], heads: Heads) -> None:
         hit("sqlite.committed", verbs=len(batch))
-        self._advanced(cursor)
+        self._advanced(heads)
         for pending in batch:
             _settle(pending.future, pending.result, pending.error)
 
