@@ -338,6 +338,7 @@ def main() -> int:
     parser.add_argument("--headless", action="store_true", help="print progress, answer by itself, leave nothing")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits it ignored
     try:
         return headless() if asked.headless else in_terminal()
     except KeyboardInterrupt:

@@ -41,11 +41,14 @@ class Jobs:
             for job in jobs:
                 job.cancel()
             await asyncio.gather(*jobs, return_exceptions=True)
+            # From Python 3.12 on this does not yield when all were done: do not wait for their callbacks.
+            self._jobs.difference_update(jobs)
 
     async def join(self) -> None:
         """Wait until all have ended by themselves."""
         while self._jobs:
-            await asyncio.wait(set(self._jobs))
+            done, _ = await asyncio.wait(set(self._jobs))
+            self._jobs.difference_update(done)
 
     def _done(self, job: Job) -> None:
         self._jobs.discard(job)
