@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import shlex
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -13,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from lite.executors.local.handle import parse_handle
 from lite.terminal import packets
 from tests.benchmarks.report import Line, against
 from tests.executors.sessions import PATH, Desk, ended, finish, holder_of, read_kind, recording
@@ -38,8 +40,14 @@ def run() -> list[Line]:
         with text.open("wb") as file:
             for _ in range(_LINES // 10_000):
                 file.write(_LINE * 10_000)
-        ours = asyncio.run(_at(root / "bytes", lambda desk: _recording_rate(desk, text)))
-        theirs = _pipe_pane_rate(root, text)
+        rates = [
+            (
+                asyncio.run(_at(root / f"bytes{at}", lambda desk: _recording_rate(desk, text))),
+                _pipe_pane_rate(root, text),
+            )
+            for at in range(3)
+        ]
+        ours, theirs = (statistics.median(column) for column in zip(*rates, strict=True))
         text.unlink()
         lines.append(against("bytes to recording vs tmux pipe-pane", ours, theirs, "MB/s", at_least=2.5))
         ours = asyncio.run(_at(root / "idle", _idle_mib))
@@ -115,6 +123,7 @@ async def _recording_rate(desk: Desk, text: Path) -> float:
     await ended(executor, handle, 120)
     elapsed = time.perf_counter() - begun
     assert recording(handle).end() == size + _LINES, "each line ends in CR LF"
+    shutil.rmtree(parse_handle(handle).directory)
     return size / elapsed / 1e6
 
 
