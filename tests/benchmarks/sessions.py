@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from lite.executors.local.handle import parse_handle
+from lite.recordings.layout import FOLDER
 from lite.terminal import packets
 from tests.benchmarks.report import Line, against
 from tests.executors.sessions import PATH, Desk, ended, finish, holder_of, read_kind, recording
@@ -123,7 +124,7 @@ async def _recording_rate(desk: Desk, text: Path) -> float:
     await ended(executor, handle, 120)
     elapsed = time.perf_counter() - begun
     assert recording(handle).end() == size + _LINES, "each line ends in CR LF"
-    shutil.rmtree(parse_handle(handle).directory)
+    shutil.rmtree(Path(parse_handle(handle).directory) / FOLDER)
     return size / elapsed / 1e6
 
 
