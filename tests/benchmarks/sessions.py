@@ -41,16 +41,18 @@ def run() -> list[Line]:
         with text.open("wb") as file:
             for _ in range(_LINES // 10_000):
                 file.write(_LINE * 10_000)
-        rates = [
+        rates: list[tuple[float, float, float]] = [
             (
                 asyncio.run(_at(root / f"bytes{at}", lambda desk: _recording_rate(desk, text))),
                 _pipe_pane_rate(root, text),
+                _drain_rate(text),
             )
             for at in range(3)
         ]
-        ours, theirs = (statistics.median(column) for column in zip(*rates, strict=True))
+        ours, theirs, limit = (statistics.median(column) for column in zip(*rates, strict=True))
         text.unlink()
         lines.append(against("bytes to recording vs tmux pipe-pane", ours, theirs, "MB/s", at_least=2.5))
+        lines.append(against("bytes to recording vs a bare read loop", ours, limit, "MB/s"))
         ours = asyncio.run(_at(root / "idle", _idle_mib))
         lines.append(against("private memory of an idle session", ours, 1.0, "MB", at_most=1))
         adoption = _adoption_seconds(root / "adopt")
@@ -146,6 +148,19 @@ def _pipe_pane_rate(root: Path, text: Path) -> float:
     finally:
         subprocess.run([*server, "kill-server"], check=False, env=env)
         out.unlink(missing_ok=True)
+
+
+def _drain_rate(text: Path) -> float:
+    """The physical limit: the same program on a bare terminal, read and thrown away."""
+    outer, inner = os.openpty()
+    begun = time.perf_counter()
+    with subprocess.Popen(["cat", str(text)], stdin=subprocess.DEVNULL, stdout=inner):
+        os.close(inner)
+        with contextlib.suppress(OSError):  # EIO is its end
+            while os.read(outer, 1 << 16):
+                pass
+    os.close(outer)
+    return text.stat().st_size / (time.perf_counter() - begun) / 1e6
 
 
 async def _idle_mib(desk: Desk) -> float:
