@@ -111,6 +111,25 @@ async def test_a_verb_that_fails_after_writing_is_undone_alone(desk: Desk, backe
     assert (again.created, again.tasks[0].seq) == ((True,), 3)
 
 
+async def test_a_row_that_cannot_be_written_fails_its_own_verb(desk: Desk, backend: SqliteBackend) -> None:
+    """Rows are written late, in another verb's turn: still nobody else is refused."""
+    bad, good = desk.spec("bad", key="\ud800"), [desk.spec(key="a"), desk.spec(key="b")]
+    results = await asyncio.gather(desk.submit(good[0]), desk.submit(bad), desk.submit(good[1]), return_exceptions=True)
+    assert [isinstance(result, BaseException) for result in results] == [False, True, False]
+    assert [task.id for task in await desk.all_tasks()] == [spec.id for spec in good]
+
+
+async def test_no_look_is_needed_where_nothing_is_due_or_to_be_placed(desk: Desk, backend: SqliteBackend) -> None:
+    """The heads say so, and say otherwise as soon as there is something."""
+    await desk.add("plain")
+    await desk.take()
+    assert (backend._heads.timed, backend._heads.unplaced) == (False, False)
+    await desk.submit(desk.spec("later", run_at=desk.now + 50), desk.spec("placed", selector={"zone": "a"}))
+    assert (backend._heads.timed, backend._heads.unplaced) == (True, True)
+    assert await backend.next_due(desk.now) == desk.now + 50
+    assert [task.spec.name for task in await backend.tasks(TaskQuery(unplaced=True))] == ["placed"]
+
+
 async def test_another_program_that_holds_the_file_is_told_of(path: Path, desk: Desk, backend: SqliteBackend) -> None:
     await backend.writer.call(lambda verbs: verbs.store.execute("PRAGMA busy_timeout = 50").fetchall())
     other = sqlite3.connect(path, isolation_level=None)
