@@ -129,12 +129,18 @@ async def _latency(root: Path) -> dict[str, float]:
         await _ended(supervisor, task.id)
     for _ in range(100):
         ends: list[float] = []
-        undo = watch("runner.finished", lambda _, e=ends: e.append(time.perf_counter()))  # type: ignore[misc]
+        both = asyncio.Event()
+
+        def ended(_: object, ends: list[float] = ends, both: asyncio.Event = both) -> None:
+            ends.append(time.perf_counter())
+            if len(ends) == 2:
+                both.set()
+
+        undo = watch("runner.finished", ended)
         first, _ = await operations.submit(Order(agent="noop", prompt="x", delay_ms=30))
         second, _ = await operations.submit(Order(agent="noop", prompt="x", needs=(first.id,)))
         await _ended(supervisor, second.id)
-        while len(ends) < 2:  # a reader may see the end before the runner is told of it
-            await asyncio.sleep(0)
+        await both.wait()  # a reader may see the end before the runner is told of it
         undo()
         hops.append((ends[1] - ends[0]) * 1000)
     await supervisor.stop(keep_sessions=False)
