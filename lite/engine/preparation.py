@@ -20,6 +20,8 @@ from providers.errors import ProviderError
 
 log = logging.getLogger(__name__)
 
+_SELF = tuple(self_command())
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -131,7 +133,7 @@ def _ask(context: Context, spec: TaskSpec, attempt: int, prompt: str, resume: st
         model=agent.model,
         resume=resume,
         options=agent.options,
-        python=tuple(self_command()),
+        python=_SELF,
     )
 
 
