@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import stat
 from pathlib import Path
@@ -106,7 +107,8 @@ async def test_an_older_file_is_backed_up_and_then_migrated(path: Path) -> None:
     await backend.open()
     assert await _names(backend) == ["kept"]
     await backend.close()
-    assert sqlite3.connect(path).execute("SELECT count(*) FROM extra").fetchone() == (0,)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM extra").fetchone() == (0,)
     backup = path.with_name(f"q.db.v{NEXT - 1}.backup")
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
     old = SqliteBackend(backup)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -142,7 +143,7 @@ def test_a_newer_database_is_refused_untouched(tmp_path: Path) -> None:
         assert fleet.up() == "ready"
         fleet.client.shutdown()
         assert fleet.died() == 0
-        with sqlite3.connect(fleet.home.database) as db:
+        with contextlib.closing(sqlite3.connect(fleet.home.database)) as db:
             db.execute("PRAGMA user_version = 9999")
         before = fleet.home.database.read_bytes()
         done = fleet.qd("up", "-d", check=False)
