@@ -36,16 +36,6 @@ def parse_duration(value: object) -> int:
     return round(sum(float(number) * _UNITS[unit] for unit, number in pairs if number))
 
 
-def format_duration(ms: int) -> str:
-    """The shortest exact way to write it: `1h30m`, `90ms`, `0s`."""
-    parts = []
-    for unit in _ORDER:
-        count, ms = divmod(ms, _UNITS[unit])
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts) or "0s"
-
-
 def parse_size(value: object) -> int:
     """Bytes of `64k`, `256MB`, `1GiB` (powers of 1024) or a bare number. Raises ValueError in words."""
     if isinstance(value, int) and not isinstance(value, bool):

@@ -49,6 +49,11 @@ class Context:
         """The configured agent, or a bare one of that provider (built-in agents need no configuration)."""
         return self.settings.agents.get(name) or Agent(name=name, provider=provider)
 
+    async def sleep_until(self, at: int) -> None:
+        """Until the wall clock says `at` (ms), also when it was set back meanwhile."""
+        while (left := at - self.clock.now()) > 0:
+            await self.clock.sleep(left / 1000)
+
     def split_handle(self, handle: str) -> tuple[Executor | None, str]:
         """The executor that made a recorded handle, and its own part of it."""
         name, _, rest = handle.partition(":")

@@ -12,7 +12,7 @@ from lite.engine.context import Context
 from lite.engine.judgement import Interruption
 from lite.engine.runner import Runner
 from lite.engine.sessions import Sessions
-from lite.model.task import Claim, ClaimRequest, OutcomeKind
+from lite.model.task import Claim, ClaimRequest, OutcomeKind, Reason
 
 
 class Dispatcher:
@@ -102,9 +102,7 @@ class Dispatcher:
         return await context.backend.next_due(now)
 
     async def _wake_at(self, due: int) -> None:
-        clock = self._context.clock
-        while (left := due - clock.now()) > 0:
-            await clock.sleep(left / 1000)
+        await self._context.sleep_until(due)
         self.wake()
 
     async def _follow_events(self) -> None:
@@ -114,4 +112,4 @@ class Dispatcher:
             self._wake.set()
 
 
-SHUTDOWN = Interruption(OutcomeKind.RESCHEDULED, "shutdown", "the supervisor was told to stop")
+SHUTDOWN = Interruption(OutcomeKind.RESCHEDULED, Reason.SHUTDOWN, "the supervisor was told to stop")

@@ -158,9 +158,10 @@ class Operations:
 
     async def inspect(self, session: str) -> Inspection:
         runner = self._supervisor.sessions.of_session(session)
-        if runner is None or runner.executor is None or not runner.handle:
+        if runner is None or runner.reached is None:
             raise NotFound(f"no live session {session!r}")
-        return await runner.executor.inspect(runner.handle)
+        executor, handle = runner.reached
+        return await executor.inspect(handle)
 
     async def send(self, ref: str, data: bytes) -> SendResult:
         """Type `data` into the task's session, as it is."""
@@ -170,11 +171,12 @@ class Operations:
             return SendResult("refused", f"the task has {task.state.value}")
         if runner is not None:
             await _launched(runner)
-        if runner is None or runner.executor is None or not runner.handle:
+        if runner is None or runner.reached is None:
             return SendResult("refused", "the task is not running")
+        executor, handle = runner.reached
         try:
             async with asyncio.timeout(_SEND_SECONDS):
-                stream = await runner.executor.attach(runner.handle, control=True, offset=packets.END)
+                stream = await executor.attach(handle, control=True, offset=packets.END)
                 try:
                     accepted, reason = await _deliver(stream, data)
                 finally:
@@ -191,10 +193,11 @@ class Operations:
         """Raises `SessionRefused` when there is no session to attach to."""
         session, runner = await self._live(ref)
         await _launched(runner)
-        if runner.executor is None or not runner.handle or not runner.executor.capabilities().terminal:
+        if runner.reached is None or not runner.reached[0].capabilities().terminal:
             raise SessionRefused("this task has no terminal (yet)", hint="qd logs -f follows its output")
-        seen = await runner.executor.inspect(runner.handle)
-        address = runner.executor.address(runner.handle) if local else ""
+        executor, handle = runner.reached
+        seen = await executor.inspect(handle)
+        address = executor.address(handle) if local else ""
         ticket = self._supervisor.sessions.issue(session, control, self._context.clock.monotonic())
         return AttachOffer(session, address, ticket, seen.cols, seen.rows)
 
@@ -202,16 +205,18 @@ class Operations:
         """Use a ticket. Raises `SessionRefused`."""
         right = self._supervisor.sessions.redeem(ticket, self._context.clock.monotonic())
         runner = self._supervisor.sessions.of_session(right.session)
-        if runner is None or runner.executor is None:
+        if runner is None or runner.reached is None:
             raise SessionRefused("the session has ended")
-        return await runner.executor.attach(runner.handle, control=right.control, offset=offset)
+        executor, handle = runner.reached
+        return await executor.attach(handle, control=right.control, offset=offset)
 
     async def watch_session(self, session: str, offset: int) -> TerminalStream | None:
         """The live output of a session from `offset` on; None when it does not run here (its recording has it all)."""
         runner = self._supervisor.sessions.of_session(session)
-        if runner is None or runner.executor is None or not runner.handle:
+        if runner is None or runner.reached is None:
             return None
-        return await runner.executor.attach(runner.handle, control=False, offset=offset)
+        executor, handle = runner.reached
+        return await executor.attach(handle, control=False, offset=offset)
 
     def recording_directory(self, session: str) -> str:
         """Raises `NotFound`."""

@@ -31,8 +31,12 @@ class Prepared:
     provider: Provider
     asked: Request
     structured: bool  # its output is parsed into events
-    inline: bool
     executor: str
+
+    @property
+    def inline(self) -> bool:
+        """There is no program."""
+        return self.session.launch.inline is not None
 
 
 async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
@@ -40,8 +44,7 @@ async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
     spec = task.spec
     agent = context.agent(spec.agent, spec.provider)
     outputs = await _needed_outputs(context, task) if spec.needs else {}
-    prompt = render_prompt(spec.prompt, outputs) if outputs or "{{" in spec.prompt else spec.prompt
-    asked = _ask(context, spec, lease.attempt, prompt, task.provider_session)
+    asked = _ask(context, spec, lease.attempt, render_prompt(spec.prompt, outputs), task.provider_session)
     try:
         provider = context.providers.get(spec.provider)
         provider.validate(asked)
@@ -59,7 +62,7 @@ async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
             directory="",
             timeout_ms=spec.timeout_ms,
         )
-        return Prepared(request, provider, asked, structured=False, inline=True, executor="inline")
+        return Prepared(request, provider, asked, structured=False, executor="inline")
     directory = context.home.session(session_id(task.id, lease.attempt))
     needs = _write_needs(directory, outputs)
     env = build_environment(
@@ -90,7 +93,6 @@ async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
         provider,
         asked,
         structured=_is_structured(launch, provider),
-        inline=False,
         executor=context.settings.executor,
     )
 

