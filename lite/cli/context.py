@@ -71,10 +71,13 @@ class Context:
         indent = 2 if sys.stdout.isatty() and not flush else None
         print(json.dumps(value, indent=indent), flush=flush)
 
-    def table(self, head: Sequence[str], rows: Sequence[Sequence[Cell | str]]) -> None:
+    def table(
+        self, head: Sequence[str], rows: Sequence[Sequence[Cell | str]], *, spare: Sequence[str] = (), whole: int = 0
+    ) -> None:
+        """`spare` columns go first where the terminal is narrow; the first `whole` are never cut."""
         from lite.cli.tables import render
 
-        for line in render(head, rows, width=self.width, colour=self.colour):
+        for line in render(head, rows, width=self.width, colour=self.colour, spare=spare, whole=whole):
             print(line)
 
     def note(self, text: str) -> None:

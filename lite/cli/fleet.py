@@ -65,7 +65,8 @@ def list_tasks(context: Context, client: Client, tasks: Sequence[TaskJson], *, e
         head = ["ID", "NAME", "STATE", "WHY", "AGENT", "LANE", "ATT", "TIME", "WORKER"]
         runs = _run_names(client, tasks)
         listed = Listed(tasks)
-        context.table(head, [_row(task, short[task["id"]], runs, listed, now) for task in tasks])
+        rows = [_row(task, short[task["id"]], runs, listed, now) for task in tasks]
+        context.table(head, rows, spare=("WORKER", "ATT", "LANE", "AGENT", "TIME"), whole=1)
     return 0
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _GAP = "  "
+_TELLING = 24  # columns that a cut text needs to say something
 
 
 class Cell:
@@ -22,16 +23,31 @@ class Cell:
         self.colour = colour
 
 
-def render(head: Sequence[str], rows: Sequence[Sequence[Cell | str]], *, width: int | None, colour: bool) -> list[str]:
+def render(
+    head: Sequence[str],
+    rows: Sequence[Sequence[Cell | str]],
+    *,
+    width: int | None,
+    colour: bool,
+    spare: Sequence[str] = (),
+    whole: int = 0,
+) -> list[str]:
     """The lines of the table. `width` None (not a terminal): nothing is cut. Columns that are empty throughout go,
-    but for the first two; when it is too wide the widest columns are shortened first."""
+    but for the first two; when it is too wide, the columns named in `spare` go one by one, then the widest are
+    shortened, but for the first `whole`."""
     cells = [[_clean(cell) for cell in row] for row in rows]
     kept = [at for at in range(len(head)) if at < 2 or any(row[at].text for row in cells)]
     head = [head[at] for at in kept]
     cells = [[row[at] for at in kept] for row in cells]
     widths = [max([len(title), *(columns(row[at].text) for row in cells)]) for at, title in enumerate(head)]
     if width is not None:
-        _shrink(widths, [len(title) for title in head], width - len(_GAP) * (len(head) - 1))
+        for title in spare:
+            if title in head and _readable(widths) > width:
+                at = head.index(title)
+                del head[at], widths[at]
+                for row in cells:
+                    del row[at]
+        _shrink(widths, [len(title) for title in head], width - len(_GAP) * (len(head) - 1), whole)
     lines = [_line([Cell(title, "dim") for title in head], widths, colour)]
     return lines + [_line(row, widths, colour) for row in cells]
 
@@ -68,9 +84,14 @@ def _clean(cell: Cell | str) -> Cell:
     return Cell(safe(cell)) if isinstance(cell, str) else Cell(safe(cell.text), cell.colour)
 
 
-def _shrink(widths: list[int], least: list[int], room: int) -> None:
+def _readable(widths: Sequence[int]) -> int:
+    """The width at which only the widest column is shortened, and still says something."""
+    return sum(widths) - max(max(widths) - _TELLING, 0) + len(_GAP) * (len(widths) - 1)
+
+
+def _shrink(widths: list[int], least: list[int], room: int, whole: int) -> None:
     while sum(widths) > room:
-        candidates = [at for at, width in enumerate(widths) if width > max(least[at], 8)]
+        candidates = [at for at, width in enumerate(widths) if at >= whole and width > max(least[at], 8)]
         if not candidates:
             return
         widths[max(candidates, key=lambda at: widths[at])] -= 1
