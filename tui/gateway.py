@@ -1,0 +1,56 @@
+"""What the dashboard asks of the supervisor: the synchronous client, one call a thread, never in the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from lite.api.messages import (
+        AgentJson,
+        AttachJson,
+        EventJson,
+        ExplanationJson,
+        PlanSubmittedJson,
+        SendJson,
+        SubmitBody,
+        SubmittedJson,
+        TaskJson,
+    )
+    from lite.recordings.reader import Chunk
+
+
+class Gateway(Protocol):
+    """Every method raises `lite.errors.QuarterdeckError` as the supervisor gave it, `NoSupervisor` when none answers."""
+
+    async def submit(self, body: SubmitBody) -> SubmittedJson: ...
+
+    async def plan(self, text: str, *, source: str = "", cwd: str = "", dry_run: bool = False) -> PlanSubmittedJson: ...
+
+    async def task(self, task: str) -> TaskJson: ...
+
+    async def explain(self, task: str) -> ExplanationJson: ...
+
+    async def cancel(self, task: str) -> TaskJson: ...
+
+    async def retry(self, task: str) -> TaskJson: ...
+
+    async def send(self, task: str, data: str | bytes) -> SendJson: ...
+
+    async def agents(self) -> list[AgentJson]: ...
+
+    async def events(self, run: str) -> list[EventJson]:
+        """The whole event log of one run, oldest first."""
+        ...
+
+    async def attach(self, session: str, *, control: bool) -> AttachJson:
+        """The way to a live session: `address` is a Unix socket that speaks `lite.terminal.packets`."""
+        ...
+
+    async def recording(self, session: str, offset: int, limit: int) -> Sequence[Chunk]:
+        """About `limit` bytes of a session's recording from `offset` on; empty at its end."""
+        ...
+
+    async def recording_end(self, session: str) -> tuple[int, int]:
+        """(first offset kept, offset after the last byte) of a recording at this moment."""
+        ...
