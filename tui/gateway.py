@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Gateway(Protocol):
-    """Every method raises `lite.errors.QuarterdeckError` as the supervisor gave it, `NoSupervisor` when none answers."""
+    """Every method raises the `lite.errors.QuarterdeckError` the supervisor gave, `NoSupervisor` when none answers."""
 
     async def submit(self, body: SubmitBody) -> SubmittedJson: ...
 

@@ -1,4 +1,4 @@
-"""What the dashboard knows: an immutable view of the fleet. No Textual, no I/O, no clock. Times are ms since the epoch."""
+"""What the dashboard knows: an immutable view of the fleet. No Textual, no I/O, no clock. Times: ms since the epoch."""
 
 from __future__ import annotations
 
