@@ -1,6 +1,6 @@
 """A terminal in memory: a program's bytes in, rows of styled text out. The port and its types; no library behind it.
 
-`lite.terminal.emulators.make_emulator` chooses the implementation; `tests/contracts/emulator.py` says what both promise.
+`lite.terminal.emulators.make_emulator` chooses the implementation; `tests/contracts/emulator.py` says what all promise.
 
 What comes out is safe to show: no control character, nothing that hides or reorders text, links to http(s) only. What
 the program asks (DA, DSR, ...) is not answered here: the session's holder does that. The order of the calls of one
