@@ -1,0 +1,402 @@
+"""The way from a pane to its session: live over the holder's socket, ended from its recording. No Textual.
+
+What arrives is kept in order until the pane takes it; a pane that falls behind stops the reading, and the holder goes
+on at its pace from the recording, so a flood costs neither memory here nor time there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lite.aio.tasks import Job, Jobs
+from lite.errors import NotSupported, QuarterdeckError
+from lite.recordings.layout import SIZE
+from lite.terminal import packets
+from tui.gateway import Gateway
+
+HIGH, LOW = 256 << 10, 64 << 10  # bytes not yet taken at which reading stops and goes on
+TAIL = 1 << 20  # bytes of an ended session's recording that are replayed
+FIRST_SIZE = (120, 40)  # of every session, until something says otherwise
+_LINE = 1 << 16  # bytes in which the end of a line is looked for
+_MAX_UNSENT = 1 << 20  # bytes typed that the session has not taken; what a holder keeps itself
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """What follows is for a new terminal of this size."""
+
+    cols: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Preamble:
+    """Modes in force where the replay begins; no part of the recording."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Resized:
+    cols: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """So many bytes are no longer kept."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The program has ended; `text` is one line: "exit 0"."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The connection is gone, or could not be made; the session may live on."""
+
+    reason: str
+
+
+Event = Fresh | Output | Preamble | Resized | Gap | Ended | Lost
+
+
+class SessionLink:
+    """One session. `arrived` is called when there is something to `take`, `refused` with why input was not accepted.
+
+    `offset` is where the next byte taken lies in the recording, so that opening again goes on without a gap. `begun`
+    and `preamble` are where the present terminal began and what it was told before.
+    """
+
+    def __init__(
+        self, gateway: Gateway, session: str, *, arrived: Callable[[], None], refused: Callable[[str], None]
+    ) -> None:
+        self.session = session
+        self.offset = self.begun = packets.SAFE_MARK
+        self.preamble = b""
+        self.size = FIRST_SIZE
+        self.control = False
+        self._gateway = gateway
+        self._arrived = arrived
+        self._refused = refused
+        self._jobs = Jobs(f"session {session}")
+        self._job: Job | None = None
+        self._wire: _Wire | None = None
+        self._queue: deque[tuple[Event | None, int]] = deque()  # with the offset after it, -1: none
+        self._waiting = 0  # bytes in the queue
+        self._room = asyncio.Event()
+        self._unsent: list[bytes] = []  # packets, until the session has greeted
+
+    def __repr__(self) -> str:
+        how = "live" if self.live else "connecting" if self._busy else "closed"
+        return f"<SessionLink {self.session} {how}{' control' if self.control else ''} at {self.offset}>"
+
+    @property
+    def live(self) -> bool:
+        return self._wire is not None and self._wire.greeted
+
+    @property
+    def _busy(self) -> bool:
+        return self._job is not None and not self._job.done()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that have arrived and were not taken."""
+        return self._waiting
+
+    # opening and closing
+
+    def open(self, *, control: bool = False, size: tuple[int, int] = (0, 0), fresh: bool = False) -> None:
+        """Connect to the live session, as its driver with `control`; a connection open before is dropped. Goes on at
+        `offset`, or with `fresh` from the last safe mark. What fails arrives as `Lost`."""
+        self._hang_up()
+        self.control = control
+        if fresh:
+            self.offset = packets.SAFE_MARK
+        self._job = self._jobs.spawn(self._connect(control, size), "connect")
+
+    def replay(self, ending: str) -> None:
+        """Show the end of the recording, then `ending`."""
+        self._hang_up()
+        self.control = False
+        self._job = self._jobs.spawn(self._replay(ending), "replay")
+
+    async def close(self) -> None:
+        self._hang_up()
+        await self._jobs.cancel()
+
+    def drop(self) -> None:
+        """Close without waiting: nothing arrives any more."""
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
+        if self._job is not None:
+            self._job.cancel()
+        self._queue.clear()
+        self._waiting = 0
+        self._room.set()
+        self._unsent.clear()
+
+    async def _connect(self, control: bool, size: tuple[int, int]) -> None:
+        try:
+            offer = await self._gateway.attach(self.session, control=control)
+            if not offer["address"]:
+                raise NotSupported("this session lives on another machine")
+            loop = asyncio.get_running_loop()
+            path = offer["address"].removeprefix("unix:")
+            greeting = packets.hello(packets.CONTROL if control else packets.WATCH, 0, self.offset, *size)
+            wire = _Wire(self, greeting)
+            self._wire = wire
+            await loop.create_unix_connection(lambda: wire, path)
+        except (QuarterdeckError, OSError) as error:
+            self._wire = None
+            reason = error.message if isinstance(error, QuarterdeckError) else (error.strerror or str(error))
+            self.put(Lost(reason))
+
+    async def _replay(self, ending: str) -> None:
+        try:
+            begin, end = await self._gateway.recording_end(self.session)
+            at = max(begin, end - TAIL)
+            cut = at > begin
+            self.begun, self.preamble = at, b""
+            self.put(Fresh(*self.size), at)
+            while at < end:
+                chunks = await self._gateway.recording(self.session, at, min(LOW, end - at))
+                if not chunks:
+                    break
+                for offset, stream, data in chunks:
+                    if offset > at:
+                        self.put(Gap(offset - at), offset)
+                    at = offset + len(data)
+                    if cut and stream in (packets.OUT, packets.ERR):  # begin with a whole line
+                        data = data[data.find(b"\n", 0, _LINE) + 1 :]
+                        cut = False
+                    self._take_in(at - len(data), stream, data)
+                while self._waiting > HIGH:
+                    self._room.clear()
+                    await self._room.wait()
+            self.put(Ended(ending))
+        except (QuarterdeckError, OSError) as error:
+            reason = error.message if isinstance(error, QuarterdeckError) else (error.strerror or str(error))
+            self.put(Ended(f"{ending}; its output cannot be read: {reason}"))
+
+    # what arrives
+
+    def take(self) -> Event | None:
+        """The oldest event not yet taken."""
+        event = None
+        while event is None:
+            if not self._queue:
+                return None
+            event, after = self._queue.popleft()
+            if after >= 0:
+                self.offset = after
+        if isinstance(event, Output):
+            self._waiting -= len(event.data)
+            if self._waiting <= LOW:
+                self._room.set()
+                if self._wire is not None:
+                    self._wire.resume()
+        elif isinstance(event, Fresh | Resized):
+            self.size = (event.cols, event.rows)
+        return event
+
+    def put_back(self, data: bytes) -> None:
+        """What of the last `Output` there was no time for: it is taken next."""
+        self._queue.appendleft((Output(data), self.offset))
+        self._waiting += len(data)
+        self.offset -= len(data)
+
+    def put(self, event: Event, after: int = -1) -> None:
+        self._queue.append((event, after))
+        if isinstance(event, Output):
+            self._waiting += len(event.data)
+        self._arrived()
+
+    def _take_in(self, offset: int, stream: int, data: bytes) -> None:
+        after = offset + len(data)
+        if stream in (packets.OUT, packets.ERR):
+            self.put(Output(data), after)
+        elif stream == packets.PREAMBLE:
+            self.preamble = data
+            self.put(Preamble(data), offset)
+        elif stream == packets.RESIZED and len(data) == SIZE.size:
+            cols, rows = SIZE.unpack(data)
+            self.put(Resized(cols, rows), after)
+        elif self._queue:
+            self._queue.append((None, after))
+        else:
+            self.offset = after
+
+    def received(self, wire: _Wire, kind: int, payload: bytes) -> None:
+        if wire is not self._wire:
+            return
+        if kind == packets.OUTPUT:
+            offset, stream, data = packets.parse_output(payload)
+            if self.begun == packets.SAFE_MARK:
+                self.begun = offset
+            self._take_in(offset, stream, data)
+            if self._waiting > HIGH:
+                wire.pause()
+        elif kind == packets.WELCOME:
+            self._welcomed(wire, payload)
+        elif kind == packets.GAP:
+            begin, end = packets.parse_gap(payload)
+            if end > begin:
+                self.put(Gap(end - begin), end)
+        elif kind == packets.ACK:
+            accepted, reason = packets.parse_ack(payload)
+            if not accepted:
+                self._refused(reason)
+        elif kind == packets.EXIT:
+            wire.over = True
+            self.put(Ended(how_it_ended(payload)))
+        elif kind == packets.REFUSED:
+            wire.over = True
+            self.put(Lost(payload.decode("utf-8", "replace")))
+
+    def _welcomed(self, wire: _Wire, payload: bytes) -> None:
+        protocol, _, cols, rows, _, _, _ = packets.parse_welcome(payload)
+        if not packets.OLDEST_PROTOCOL <= protocol <= packets.PROTOCOL:
+            wire.over = True
+            self.put(Lost(f"the session speaks protocol {protocol}, this program {packets.PROTOCOL}"))
+            wire.close()
+            return
+        wire.greeted = True
+        if self.offset == packets.SAFE_MARK:
+            self.begun, self.preamble = packets.SAFE_MARK, b""
+            self.put(Fresh(cols, rows))
+        for packet in self._unsent:
+            wire.send(packet)
+        self._unsent.clear()
+
+    def lost(self, wire: _Wire, reason: str) -> None:
+        if wire is self._wire:
+            self._wire = None
+            if not wire.over:
+                self.put(Lost(reason))
+
+    # what is sent
+
+    def send(self, data: bytes) -> None:
+        """Type `data`. Needs `control`; a refusal comes back by `refused`."""
+        if len(data) + self.unsent > _MAX_UNSENT:
+            self._refused("the session does not take so much at once")
+            return
+        self._send(packets.encode(packets.INPUT, data))
+
+    def resize(self, cols: int, rows: int) -> None:
+        self._send(packets.resize(cols, rows))
+
+    @property
+    def unsent(self) -> int:
+        """Bytes for the session that have not left."""
+        kept = sum(map(len, self._unsent))
+        return kept + (self._wire.unsent if self._wire is not None else 0)
+
+    def _send(self, packet: bytes) -> None:
+        if not self.control:
+            self._refused("watching only")
+        elif self._wire is not None and self._wire.greeted:
+            self._wire.send(packet)
+        elif self._busy or self._wire is not None:
+            self._unsent.append(packet)
+        else:
+            self._refused("not connected")
+
+
+class _Wire(asyncio.Protocol):
+    """One connection to a holder."""
+
+    def __init__(self, link: SessionLink, greeting: bytes) -> None:
+        self.greeted = False
+        self.over = False  # its end was told: the connection's is no news
+        self._link = link
+        self._greeting = greeting
+        self._decoder = packets.Decoder()
+        self._transport: asyncio.Transport | None = None
+        self._closed = False
+        self._paused = False
+
+    @property
+    def unsent(self) -> int:
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if self._closed:
+            transport.abort()
+            return
+        transport.write(self._greeting)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closed:
+            return
+        try:
+            for kind, payload in self._decoder.feed(data):
+                self._link.received(self, kind, payload)
+        except (ValueError, packets.Malformed) as error:
+            self._link.lost(self, f"the session speaks nonsense: {error}")
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if not self._closed:
+            self._link.lost(self, "the connection to the session was lost")
+
+    def send(self, packet: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(packet)
+
+    def pause(self) -> None:
+        if self._transport is not None and not self._paused and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None and self._paused and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        self._closed = True
+        if self._transport is not None:
+            self._transport.abort() if self._paused else self._transport.close()
+
+
+def how_it_ended(exit_json: bytes) -> str:
+    """One line of a holder's `exit.json`: "exit 0", "killed by signal 9"; its message is made safe by who shows it."""
+    try:
+        told = json.loads(exit_json)
+    except ValueError:
+        return "ended"
+    if not isinstance(told, dict):
+        return "ended"
+    message = told.get("message")
+    return ending_text(told.get("exit_code"), told.get("signal"), message if isinstance(message, str) else "")
+
+
+def ending_text(exit_code: object, signum: object, message: str = "") -> str:
+    if isinstance(signum, int) and signum:
+        return f"killed by signal {signum}"
+    if isinstance(exit_code, int):
+        return f"exit {exit_code}" + (f": {message}" if message else "")
+    return message or "ended"
