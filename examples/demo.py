@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import select
 import shlex
 import shutil
 import signal
@@ -145,17 +144,19 @@ class Demo:
         self._tasks: dict[str, dict[str, Any]] = {}
         self._started: dict[str, int] = {}
         self._begun_at = 0
-        self._asking = ""  # the task that waits for a person
 
-    def play(self) -> float:
-        """Seconds it took. Raises `DemoError` unless every task succeeded."""
-        begun = time.monotonic()
+    def submit(self) -> None:
         answer = self.deck.ask("run", "plan.yaml")
         self.run = answer["run"]["id"]
         self._begun_at = answer["run"]["created_at"]
         self._tasks = {task["id"]: task for task in answer["tasks"]}
         lanes = {task["lane"] for task in answer["tasks"] if task["lane"]}
         print(f"plan {answer['run']['name']}: {len(self._tasks)} tasks, {len(lanes)} lanes, in {self.deck.project}")
+
+    def play(self) -> float:
+        """Seconds it took. Raises `DemoError` unless every task succeeded."""
+        begun = time.monotonic()
+        self.submit()
         follower = Follower(self.deck, self.run)
         try:
             self._follow(follower)
@@ -167,17 +168,10 @@ class Demo:
 
     def _follow(self, follower: Follower) -> None:
         while True:
-            wanted: list[Any] = [follower]
-            if self._asking and sys.stdin.isatty():
-                wanted.append(sys.stdin)
-            ready = select.select(wanted, [], [])[0]
-            if sys.stdin in ready:
-                self._typed(sys.stdin.readline())
-            if follower in ready:
-                for event in follower.read():
-                    self._tell(event)
-                    if event["kind"] == "run.finished":
-                        return
+            for event in follower.read():
+                self._tell(event)
+                if event["kind"] == "run.finished":
+                    return
 
     def _tell(self, event: dict[str, Any]) -> None:
         task = self._tasks.get(event["task"])
@@ -192,7 +186,6 @@ class Demo:
             self._line(at, task, "asks", "yellow", str(data.get("text") or ""))
             self._asked(task)
         elif kind == "session.answered":
-            self._asking = ""
             self._line(at, task, "goes on", "cyan", "it was answered")
         elif kind == "task.succeeded":
             took = (at - self._started.get(task["id"], at)) / 1000
@@ -208,22 +201,11 @@ class Demo:
             if result["result"] != "delivered":
                 raise DemoError(f"the answer was not taken: {result}")
             return
-        self._asking = task["id"]
         ref = f"two-lanes/{task['name']}"
         print(f"\n  It is your turn. From another terminal, in {self.deck.project}:")
         print(f"    {shown(self.deck)} attach {ref}      take over its terminal, answer, leave with ctrl-]")
         print(f"    {shown(self.deck)} send {ref} {ANSWER}  type one line into it")
-        if sys.stdin.isatty():
-            print("  Or press Enter to attach here, or type the answer here.\n")
         sys.stdout.flush()
-
-    def _typed(self, line: str) -> None:
-        if not line:
-            raise KeyboardInterrupt  # ctrl-d
-        if line.strip():
-            self.deck.ask("send", self._asking, line.strip())
-        else:
-            self.deck.show("attach", self._asking)
 
     def _line(self, at: int, task: dict[str, Any], what: str, colour: str, more: str) -> None:
         moment = f"{(at - self._begun_at) / 1000:6.1f} s"
@@ -290,8 +272,8 @@ def clean(deck: Deck | None, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def in_terminal() -> int:
-    """The same, but the question is yours, and the fleet stays."""
+def for_a_person() -> int:
+    """The question is yours, and the fleet stays: in the dashboard, or line by line where there is no terminal."""
     folder = Path(tempfile.mkdtemp(prefix="qd-demo-"))
     try:
         deck = Deck(folder, private=False)
@@ -302,7 +284,11 @@ def in_terminal() -> int:
     demo = Demo(deck, headless=False)
     code = 0
     try:
-        summary(demo, demo.play())
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            demo.submit()
+            code = deck.show()  # `qd` alone is the dashboard
+        else:
+            summary(demo, demo.play())
     except DemoError as error:
         print(f"demo: {error}", file=sys.stderr)
         code = 1
@@ -340,7 +326,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits it ignored
     try:
-        return headless() if asked.headless else in_terminal()
+        return headless() if asked.headless else for_a_person()
     except KeyboardInterrupt:
         print("\ndemo: interrupted", file=sys.stderr)
         return 130
