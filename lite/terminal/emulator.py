@@ -74,7 +74,7 @@ class Modes:
     focus_events: bool = False
     synchronized: bool = False  # 2026: hold the frame; the caller limits for how long
     kitty_flags: int = 0  # 1 disambiguate, 2 event types, 4 alternate keys, 8 all keys, 16 text
-    modify_other_keys: int = 0  # 0..2
+    modify_other_keys: bool = False  # xterm's, level 2
     reverse_screen: bool = False
 
 

@@ -48,20 +48,29 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 # Off, whatever was on: harmless where it never was.
 _MOUSE_AND_PASTE = "".join(f"\x1b[?{mode}l" for mode in (9, *range(1000, 1007), 1015, 1016, 2004))
-_ALTERNATE = frozenset(("47", "1047", "1049"))
+ALTERNATE = frozenset(("47", "1047", "1049"))
+
+
+def split(body: str) -> tuple[str, str, str]:
+    """(prefix, parameters, intermediates) of what stands between CSI and its final character"""
+    core = body.rstrip(" !\"#$%&'()*+,-./")
+    prefix = core[:1] if core[:1] in tuple("<=>?") else ""
+    return prefix, core[len(prefix) :], body[len(core) :]
 
 
 class Passthrough(Scanner):
     """Bytes of a session in, bytes for the outer terminal out. Whole sequences only: after any `feed` the terminal is
-    not in the middle of one."""
+    not in the middle of one. With `own_title` the program's titles are dropped: the window's title is not its own."""
 
     special = "\x05\x1b\x80-\x9f"
 
-    def __init__(self) -> None:
+    def __init__(self, *, own_title: bool = False) -> None:
         super().__init__()
+        self._own_title = own_title
         self._on: dict[str, bool] = {}
         self._kitty = 0
-        self._margins = self._shape = self._link = self._other_keys = self._insert = False
+        self._margins = self._shape = self._other_keys = self._insert = False
+        self._link = ""  # the link that is open
 
     def feed(self, data: bytes) -> bytes:
         if data.isascii() and b"\x1b" not in data and b"\x05" not in data and self.at_rest:
@@ -76,7 +85,7 @@ class Passthrough(Scanner):
             parts.append("\x1b]8;;\x1b\\")
         if self._kitty:
             parts.append(f"\x1b[<{self._kitty}u")
-        parts += [f"\x1b[?{mode}l" for mode in on if mode in _ALTERNATE and on[mode]]
+        parts += [f"\x1b[?{mode}l" for mode in on if mode in ALTERNATE and on[mode]]
         if self._kitty:
             parts.append(f"\x1b[<{self._kitty}u\x1b[=0u")  # flags are kept for each of the two screens
         parts.append(_MOUSE_AND_PASTE)
@@ -102,9 +111,7 @@ class Passthrough(Scanner):
         return ""
 
     def csi(self, body: str, final: str) -> str:
-        core = body.rstrip(" !\"#$%&'()*+,-./")
-        prefix = core[:1] if core[:1] in tuple("<=>?") else ""
-        params, intermediates = core[len(prefix) :], body[len(core) :]
+        prefix, params, intermediates = split(body)
         if params.strip("0123456789;:"):
             return ""
         if final in "hl" and not intermediates and prefix in ("", "?"):
@@ -128,9 +135,9 @@ class Passthrough(Scanner):
         if kind != "]" or _UNPRINTABLE.search(text):
             return ""
         if _TITLE.match(text):
-            return f"\x1b]{text}\x1b\\"
+            return "" if self._own_title else f"\x1b]{text}\x1b\\"
         if _LINK.match(text):
-            self._link = not text.endswith(";")
+            self._link = "" if text.endswith(";") else text
             return f"\x1b]{text}\x1b\\"
         return ""
 
