@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from lite.cli.context import Context
-    from lite.cli.pump import Ending
+    from lite.terminal.pump import Ending
 
 
 def _attach_options(parser: ArgumentParser) -> None:
@@ -41,13 +41,17 @@ def _attach(context: Context, arguments: Namespace) -> int:
         raise NotSupported("this session lives on another machine; attaching to it is not supported yet")
     key = DetachKey(chosen or str(client.config()["settings"].get("detach_key") or DEFAULT))
     client.close()
-    from lite.cli.pump import Pump
+    from lite.cli.signals import signals
+    from lite.terminal.pump import Pump
+    from lite.terminal.wake import Wake
 
-    with _connect(offer["address"], arguments.id) as sock:
+    with _connect(offer["address"], arguments.id) as sock, Wake() as wake:
         leave = key.name if terminal else "ctrl-c"
         context.note(f"attached to {offer['session']}; {leave} leaves it, the program goes on")
         sys.stderr.flush()
-        ending = Pump(sock, stdin=0 if terminal else None, stdout=1, key=key, control=control).run()
+        pump = Pump(sock, stdin=0 if terminal else None, stdout=1, key=key, control=control, wake=wake)
+        with signals(wake):
+            ending = pump.run()
     return _tell(context, ending, arguments.id)
 
 

@@ -87,7 +87,7 @@ class Confined(Passthrough):
         if before and self._alternate and changed:
             out += b"\x1b7%b\x1b[%d;1H\x1b[m\x1b[2K%b\x1b8" % (off, before + 1, on) if before + 1 < rows else b""
         elif before and changed:
-            out += b"\x1b7\x1b[m\x1b[J\x1b8"  # the old bar is somewhere below the cursor; a new size has programs draw anew
+            out += b"\x1b7\x1b[m\x1b[J\x1b8"  # the old bar is below the cursor; new sizes have programs draw anew
         if self.rows:  # leave the last row if the cursor is there, and nowhere else change anything
             out += b"\x1bD\x1b[A\x1b7%b\x1b[1;%dr%b\x1b8" % (off, self.rows, on)
         return out

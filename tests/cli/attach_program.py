@@ -9,9 +9,11 @@ import socket
 import sys
 import termios
 
-from lite.cli.pump import Ending, Pump
+from lite.cli.signals import signals
 from lite.terminal.keys import DetachKey
 from lite.terminal.passthrough import Passthrough
+from lite.terminal.pump import Ending, Pump
+from lite.terminal.wake import Wake
 
 
 class Crashing(Passthrough):
@@ -23,12 +25,14 @@ def main(path: str, how: str = "") -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     sock = socket.socket(socket.AF_UNIX)
     sock.connect(path)
-    pump = Pump(sock, stdin=0, stdout=1, key=DetachKey(), control=how != "watch")
+    wake = Wake()
+    pump = Pump(sock, stdin=0, stdout=1, key=DetachKey(), control=how != "watch", wake=wake)
     if how == "crash":
         pump._filter = Crashing()
     before = termios.tcgetattr(0)
     try:
-        ending = pump.run()
+        with signals(wake):
+            ending = pump.run()
     except RuntimeError:
         ending = Ending("crashed")
     restored = termios.tcgetattr(0) == before
