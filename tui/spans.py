@@ -53,3 +53,31 @@ def soonest(*waits: int | None) -> int | None:
     """The smallest of those there are."""
     known = [wait for wait in waits if wait is not None]
     return min(known) if known else None
+
+
+GRID = 15 * SECOND
+
+
+def due(since: int, now: int) -> int:
+    """When (ms since the epoch) to redraw the age of `since`. Ages past a minute are redrawn together, on a grid of 15
+    seconds, so that many sessions wake the dashboard no oftener than one."""
+    at = now + changes_in(now - since)
+    return at if now - since < MINUTE - SECOND else -(-at // GRID) * GRID
+
+
+def ahead(ms: int) -> str:
+    """The time left, rounded up: never `0s` while something is still to come."""
+    return age(_rounded_up(ms))
+
+
+def ahead_changes_in(ms: int) -> int | None:
+    """After how many ms the text of this time left changes; None when nothing is left."""
+    if ms <= 0:
+        return None
+    step = SECOND if ms <= MINUTE else MINUTE
+    return (ms - 1) % step + 1
+
+
+def _rounded_up(ms: int) -> int:
+    step = SECOND if ms <= MINUTE else MINUTE
+    return -(-ms // step) * step
