@@ -28,6 +28,7 @@ from lite.terminal.emulator import (
     TRUE_COLOUR,
     Capabilities,
     Cursor,
+    CursorShape,
     Modes,
     Row,
     Style,
@@ -60,6 +61,7 @@ _MODEL = replace(
 _DROPPED = ("XTWINOPS", "DECSCPP", "LINUX_SETTERM", "DECDMAC", "DECINVM", "OSC_CLIPBOARD", "OSC_CWD", "DECRSTS")
 _SLICE = 64 * 1024  # bytes fed at a time, and characters kept of an unfinished sequence
 _SEQUENCE = re.compile("(?:\x1b\\[|\x9b)[0-9;:?<=>]*[ -/]*[@-~]|.", re.DOTALL)
+_SHAPES: dict[str, CursorShape] = {"block": "block", "underline": "underline", "bar": "bar"}
 _UNDERLINES = {None: 1, "double": 2, "curly": 3, "dotted": 4, "dashed": 5}
 _ALWAYS_WIDE = frozenset("\u2e3a\u2e3b\u302e\u302f\U00016ff0\U00016ff1")
 _MARKS_KEPT = 16  # zero-width characters taken into one cell
@@ -109,6 +111,8 @@ class BitttyEmulator:
         self._board = Board(width=cols, height=rows, model=_MODEL, width_policy=_Widths())
         for name in _DROPPED:
             self._board.registry.pop(name, None)
+        shape = self._board.registry["DECSCUSR"]
+        self._board.registry["DECSCUSR"] = lambda op: shape(replace(op, args=(op.args[0] or 2,)))  # 0: does not blink
         self._past = _Past(max(scrollback, 0))
         self._board.attach_display(self._past)
         self._board.title.title = ""
@@ -221,8 +225,7 @@ class BitttyEmulator:
     def cursor(self) -> Cursor:
         cursor, modes = self._board.cursor, self._board.modes
         x, y = min(int(cursor.display_x), self.cols - 1), min(int(cursor.y), self.rows - 1)
-        shape = cursor.shape if cursor.shape in ("underline", "bar") else "block"
-        return Cursor(x, y, bool(modes.cursor_visible), shape, bool(modes.cursor_blinking))
+        return Cursor(x, y, bool(modes.cursor_visible), _SHAPES[cursor.shape], bool(modes.cursor_blinking))
 
     @property
     def modes(self) -> Modes:
@@ -236,7 +239,7 @@ class BitttyEmulator:
             mouse="off" if tracking == "locator" else tracking,
             mouse_encoding=mouse.encoding.value,
             alternate_scroll=bool(modes.alternate_scroll_mode),
-            focus_events=bool(modes.focus_tracking),
+            focus_events=bool(modes.focus_reporting),
             synchronized=bool(modes.synchronized_output),
             kitty_flags=int(board.keyboard.kitty_flags),
             modify_other_keys=board.keyboard.modify_other_keys == 2,
@@ -316,7 +319,7 @@ def _colour(colour: Any) -> int | None:
     if colour.mode == "indexed":
         return int(colour.value)
     red, green, blue = colour.value
-    return TRUE_COLOUR | red << 16 | green << 8 | blue
+    return TRUE_COLOUR | int(red) << 16 | int(green) << 8 | int(blue)
 
 
 def _clamp(cols: int, rows: int) -> tuple[int, int]:

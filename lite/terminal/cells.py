@@ -85,13 +85,14 @@ def safe_title(title: str) -> str:
 
 def join(cells: Sequence[str], pieces: Sequence[tuple[int, Style]]) -> Row:
     """A row from what each cell shows and the columns where another style begins, the first of them 0."""
+    whole = isinstance(cells, str)  # a character a cell: nothing to put together
     runs: list[Run] = []
     begin, last = pieces[0]
-    for x, style in pieces[1:]:
+    for x, style in (*pieces[1:], (len(cells), None)):
         if style != last:
-            runs.append(Run("".join(cells[begin:x]), last, x - begin))
-            begin, last = x, style
-    runs.append(Run("".join(cells[begin:]), last, len(cells) - begin))
+            shown = cells[begin:x]
+            runs.append(Run(shown if whole else "".join(shown), last, x - begin))  # type: ignore[arg-type]
+            begin, last = x, style  # type: ignore[assignment]
     return trim(runs)
 
 

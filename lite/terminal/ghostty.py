@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from pyghostty._ffi import check, ffi, lib
 
@@ -249,7 +248,7 @@ class GhosttyEmulator:
         lib.ghostty_key_encoder_setopt(encoder, lib.GHOSTTY_KEY_ENCODER_OPT_KITTY_FLAGS, ffi.new("uint8_t*", 0))
         out = ffi.new("char[]", 64)
         check(lib.ghostty_key_encoder_encode(encoder, self._key, out, 64, size), "key")
-        return ffi.buffer(out, size[0])[:].startswith(b"\x1b[27;")
+        return bytes(ffi.buffer(out, size[0])).startswith(b"\x1b[27;")
 
     def _read_modes(self) -> Modes:
         is_set = self._is_set

@@ -161,10 +161,13 @@ class View:
 
     def _runs(self, y: int, cells: Sequence[str], looks: bytes) -> Row:
         pieces: list[tuple[int, Style]] = []
+        known: dict[int, Style] = {0: PLAIN}  # the numbers of styles hold for one row only
         for found in _RUNS.finditer(looks):
             start = found.start() // 8
             look = int.from_bytes(found[1], "little")
-            style = self._style_at(start, look) if look else PLAIN
+            style = known.get(look)
+            if style is None:
+                style = known[look] = self._style_at(start, look)
             if look & _LINK:
                 pieces += [(x, style._replace(link=uri)) for x, uri in self._links(y, start, found.end() // 8)]
             else:
