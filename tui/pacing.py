@@ -82,9 +82,11 @@ class Turns:
 
 class Frames:
     """Coalesces what arrives into frames: the first after a pause is drawn at once, the following ones on a common
-    beat, so that many panes share one update of the screen. Idle: no timer is armed."""
+    beat, so that many panes share one update of the screen. Idle: no timer is armed.
 
-    def __init__(self, clock: FrameClock, draw: Callable[[], None]) -> None:
+    `draw` returns whether it drew; what it holds back does not count as a frame."""
+
+    def __init__(self, clock: FrameClock, draw: Callable[[], bool]) -> None:
         self.interval = UNFOCUSED
         self._clock = clock
         self._draw = draw
@@ -121,7 +123,13 @@ class Frames:
             self._timer.cancel()
             self._timer = None
 
+    def done(self) -> None:
+        """A frame was drawn without being asked for."""
+        self.stop()
+        self._last = self._clock.now()
+
     def _fire(self) -> None:
         self._timer = None
-        self._last = self._clock.now()
-        self._draw()
+        now = self._clock.now()
+        if self._draw():
+            self._last = now

@@ -27,10 +27,16 @@ _MAX_UNSENT = 1 << 20  # bytes typed that the session has not taken; what a hold
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """What follows is for a new terminal of this size."""
+    """What follows is for a new terminal of this size. `end`: where the recording ended when this was said."""
 
     cols: int
     rows: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Connected again; what follows goes on where it broke off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ class Lost:
     reason: str
 
 
-Event = Fresh | Output | Preamble | Resized | Gap | Ended | Lost
+Event = Fresh | Joined | Output | Preamble | Resized | Gap | Ended | Lost
 
 
 class SessionLink:
@@ -112,6 +118,10 @@ class SessionLink:
     @property
     def _busy(self) -> bool:
         return self._job is not None and not self._job.done()
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._queue)
 
     @property
     def waiting(self) -> int:
@@ -176,7 +186,7 @@ class SessionLink:
             at = max(begin, end - TAIL)
             cut = at > begin
             self.begun, self.preamble = at, b""
-            self.put(Fresh(*self.size), at)
+            self.put(Fresh(*self.size, end), at)
             while at < end:
                 chunks = await self._gateway.recording(self.session, at, min(LOW, end - at))
                 if not chunks:
@@ -273,7 +283,7 @@ class SessionLink:
             self.put(Lost(payload.decode("utf-8", "replace")))
 
     def _welcomed(self, wire: _Wire, payload: bytes) -> None:
-        protocol, _, cols, rows, _, _, _ = packets.parse_welcome(payload)
+        protocol, _, cols, rows, _, end, _ = packets.parse_welcome(payload)
         if not packets.OLDEST_PROTOCOL <= protocol <= packets.PROTOCOL:
             wire.over = True
             self.put(Lost(f"the session speaks protocol {protocol}, this program {packets.PROTOCOL}"))
@@ -282,7 +292,9 @@ class SessionLink:
         wire.greeted = True
         if self.offset == packets.SAFE_MARK:
             self.begun, self.preamble = packets.SAFE_MARK, b""
-            self.put(Fresh(cols, rows))
+            self.put(Fresh(cols, rows, end))
+        else:
+            self.put(Joined())
         for packet in self._unsent:
             wire.send(packet)
         self._unsent.clear()

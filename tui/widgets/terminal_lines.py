@@ -4,6 +4,7 @@ link, no markup."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 from rich.color import Color
@@ -44,7 +45,7 @@ class Painter:
         return found
 
     def _made(self, style: Style) -> RichStyle:
-        flags: dict[str, bool] = {}
+        flags: dict[str, Any] = {}
         if style.bold:
             flags["bold"] = True
         if style.dim:
@@ -59,7 +60,8 @@ class Painter:
             flags["reverse"] = True
         if style.blink:
             flags["blink"] = True
-        return self._base + RichStyle(color=_colour(style.fg), bgcolor=_colour(style.bg), **flags)
+        looks = RichStyle.from_color(_colour(style.fg), _colour(style.bg))
+        return self._base + looks + RichStyle(**flags) if flags else self._base + looks
 
     def strip(self, row: Row, width: int, *, first: int = 0) -> Strip:
         """`width` cells of `row` from cell `first` on; blanks where it has none."""
