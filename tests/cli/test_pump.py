@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from pathlib import Path
 
@@ -101,3 +102,45 @@ def test_a_watcher_sends_no_keys_and_no_size(tmp_path: Path) -> None:
         assert terminal.report()["how"] == "detached"
         assert holder.peer is not None
         assert holder.peer.recv(100) == b""
+
+
+def test_in_a_thread_with_a_bar_it_is_told_from_outside(tmp_path: Path) -> None:
+    with attachment(tmp_path, "bar") as (holder, terminal):
+        assert holder.accept()[4:] == (90, 29)
+        start = terminal.until(b"one waits in 90")
+        assert b"\x1b[1;29r" in start
+        assert b"\x1b[22;2t" in terminal.until(b"\x1b]2;one waits\x1b\\")
+        holder.say(packets.output(0, packets.OUT, b"\x1b[?1049h\x1b[?1000h\x1b]0;mine\x07\x1b[99;1Hfull"))
+        assert b"mine" not in terminal.until(b"full")
+        terminal.kill(signal.SIGUSR1)
+        shown = terminal.until(b"\x1b]2;two wait\x1b\\")
+        assert b"\x1b[30;1H\x1b[m\x1b[2Ktwo wait in 90" in shown
+        terminal.resize(70, 20)
+        kind, payload = holder.packet()
+        assert (kind, packets.parse_resize(payload)) == (packets.RESIZE, (70, 19))
+        terminal.until(b"\x1b[20;1H\x1b[m\x1b[2Ktwo wait in 70")
+        terminal.type(b"keys")
+        assert holder.typed(4) == b"keys"
+        terminal.resize(70, 7)
+        kind, payload = holder.packet()
+        assert (kind, packets.parse_resize(payload)) == (packets.RESIZE, (70, 7))
+        terminal.kill(signal.SIGTERM)
+        report = terminal.report()
+        assert report == {"how": "signal", "text": "", "signum": int(signal.SIGTERM), "restored": True}
+        reset = terminal.shown[terminal.shown.index(b"full") :]
+        for undone in (b"\x1b[?1049l", b"\x1b[?1000l", b"\x1b[?25h", b"\x1b[r", b"\x1b[23;2t"):
+            assert undone in reset
+
+
+def test_a_terminal_that_takes_nothing_does_not_keep_a_thread_from_being_stopped(tmp_path: Path) -> None:
+    with attachment(tmp_path, "bar") as (holder, terminal):
+        holder.accept()
+        terminal.until(b"one waits")
+        assert holder.peer is not None
+        holder.peer.settimeout(0.5)
+        with contextlib.suppress(TimeoutError):  # nobody reads the terminal: in the end all buffers are full
+            while True:
+                holder.say(packets.output(0, packets.OUT, b"x" * 60000))
+        terminal.kill(signal.SIGTERM)
+        report = terminal.report()
+        assert (report["how"], report["signum"], report["restored"]) == ("signal", int(signal.SIGTERM), True)
