@@ -19,14 +19,14 @@ _SHOW_AGE, _SHOW_AGENT, _SHOW_LANE, _SHOW_WORKER = 36, 54, 74, 92  # cells of a 
 _BAR = 8  # cells of a run's progress
 # shape of one cell of progress, for those who see no colours
 _PROGRESS = {
-    "succeeded": "█",
-    "failed": "▚",
-    "cancelled": "▞",
-    "skipped": "▞",
-    "waiting": "▓",
-    "throttled": "▓",
-    "running": "▓",
-    "queued": "░",
+    "succeeded": "━",
+    "failed": "╳",
+    "cancelled": "╌",
+    "skipped": "╌",
+    "waiting": "╍",
+    "throttled": "╍",
+    "running": "╍",
+    "queued": "─",
 }
 
 
@@ -82,7 +82,7 @@ def extent(tasks: Iterable[TaskView], *, workers: bool) -> Extent:
 
 
 def columns(width: int, longest: Extent) -> Columns:
-    """Columns for lines of `width` cells. Mark and badge are always there, then name, reason, age, agent, lane, worker."""
+    """For lines of `width` cells. Mark and badge are always there, then name, reason, age, agent, lane, worker."""
 
     def column(least: int, cells: int) -> int:
         return min(cells, _COLUMN_MOST) if width >= least and cells else 0
@@ -231,11 +231,8 @@ def progress(counts: Mapping[str, int], cells: int) -> list[Piece]:
     """A bar of `cells` by state. What there is at all of failed, waiting and running gets a cell before shares do."""
     total = tally.total(counts)
     if not total:
-        return [Piece("░" * cells, MUTED)]
-    order = [
-        word for word in ("succeeded", "failed", "cancelled", "skipped", "waiting", "throttled", "running", "queued")
-    ]
-    present = [word for word in order if counts.get(word)][:cells]
+        return [Piece("─" * cells, MUTED)]
+    present = [word for word in _PROGRESS if counts.get(word)][:cells]
     share = {word: max(1, counts[word] * cells // total) for word in present}
     by_need = sorted(present, key=lambda word: share[word] * total - counts[word] * cells)
     while sum(share.values()) < cells:  # the one furthest below its share
