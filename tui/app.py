@@ -86,6 +86,7 @@ class Dashboard(App[None]):
         self.slow = slow
         self.now = now or (lambda: int(time.time() * 1000))
         self.fleet = EMPTY
+        self._watchers: list[Callable[[], None]] = []
         self.gateway = gateway or _gateway(home)
         self._follower = (follower or partial(_feed, home))(self.deliver)
         self._memory = memory.load()
@@ -100,8 +101,7 @@ class Dashboard(App[None]):
         return MainScreen(self.gateway, self.settings, now=self.now, slow=self.slow, project=str(self.home.root))
 
     def on_mount(self) -> None:
-        for each in _SIGNALS:
-            asyncio.get_running_loop().add_signal_handler(each, self._ended, each)
+        self.mind_signals()
         self._follower.start()
         self._check_settings()
 
@@ -109,6 +109,11 @@ class Dashboard(App[None]):
         for each in _SIGNALS:
             asyncio.get_running_loop().remove_signal_handler(each)
         await self._follower.aclose()
+
+    def mind_signals(self) -> None:
+        """A signal that ends us still puts the terminal back."""
+        for each in _SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(each, self._ended, each)
 
     def _ended(self, signum: int) -> None:
         self.exit(return_code=128 + signum)
@@ -139,6 +144,17 @@ class Dashboard(App[None]):
             show = getattr(screen, "show", None)
             if show is not None:
                 show(fleet)
+        for call in self._watchers:
+            call()
+
+    @contextmanager
+    def watched(self, call: Callable[[], None]) -> Iterator[None]:
+        """`call` after every new fleet."""
+        self._watchers.append(call)
+        try:
+            yield
+        finally:
+            self._watchers.remove(call)
 
     # what everybody may use
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,7 +55,7 @@ class Actions(Provider):
             if score > 0:
                 yield Hit(score, matcher.highlight(one.text), self._command(one), text=one.text, help=one.keys)
 
-    def _command(self, one: _Action) -> partial[object]:
+    def _command(self, one: _Action) -> partial[Coroutine[object, object, bool]]:
         return partial(self.app.run_action, one.action, one.node)
 
 

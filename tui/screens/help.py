@@ -37,7 +37,11 @@ class Help(ModalScreen[None]):
         Binding("k,up", "scroll(-1)", "Up", show=False, id="help.up"),
         Binding("W", "write", "Write a keymap file", id="help.write"),
     ]
-    app: Dashboard
+
+    @property
+    def deck(self) -> Dashboard:
+        app: Dashboard = self.app  # type: ignore[assignment]
+        return app
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -54,7 +58,7 @@ class Help(ModalScreen[None]):
 
     def _text(self, found: Mapping[str, list[Key]]) -> Text:
         text = Text(_ABOUT + "\n")
-        remapped = self.app.settings.keys
+        remapped = self.deck.settings.keys
         for area, keys in found.items():
             text.append(f"{AREAS[area][0]}\n", "bold")
             for key in keys:
@@ -77,8 +81,8 @@ class Help(ModalScreen[None]):
             with path.open("x") as file:
                 file.write(sample(catalogue()))
         except FileExistsError:
-            self.app.tell(f"{path} is there already; it is left alone", warn=True)
+            self.deck.tell(f"{path} is there already; it is left alone", warn=True)
         except OSError as error:
-            self.app.complain(QuarterdeckError(f"cannot write it: {error.strerror or error}", place=str(path)))
+            self.deck.complain(QuarterdeckError(f"cannot write it: {error.strerror or error}", place=str(path)))
         else:
-            self.app.tell(f"written: {path}")
+            self.deck.tell(f"written: {path}")

@@ -17,19 +17,21 @@ from lite.terminal.sanitize import safe
 from tui.actions import Report, act
 from tui.messages import RunOpened, TaskChosen, TaskOpened
 from tui.state import EMPTY, Fleet, Link, TaskView
+from tui.tally import breakdown
 from tui.widgets.filter_bar import FilterBar
-from tui.widgets.fleet_list import FleetList, counted
+from tui.widgets.fleet_list import FleetList
 from tui.widgets.header import FleetBar
+from tui.widgets.notice import Notice
 from tui.widgets.terminal import TerminalPane
 
 if TYPE_CHECKING:
     from textual.events import Resize
     from textual.timer import Timer
+    from tui.widgets.grid import TerminalGrid
 
     from tui.app import Dashboard
     from tui.gateway import Gateway
     from tui.settings import Settings
-    from tui.widgets.grid import TerminalGrid
 
 _SETTLE = 0.08  # seconds the cursor rests on a task before its terminal is opened
 _LIST_MIN, _LIST_MAX, _SESSION = 36, 72, 122  # cells; a session starts 120 wide
@@ -38,7 +40,7 @@ _LIST_MIN, _LIST_MAX, _SESSION = 36, 72, 122  # cells; a session starts 120 wide
 class MainScreen(Screen[None]):
     """`show(fleet)` gives it each new state; `go_to(task)` puts the cursor on a task."""
 
-    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-narrow"), (100, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - as Textual declares it
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "other", "List / terminal", show=False, id="deck.other"),
         Binding("i", "type", "Type", id="deck.type"),
@@ -55,8 +57,6 @@ class MainScreen(Screen[None]):
         Binding("u", "start_supervisor", "Start the supervisor", show=False, id="deck.supervisor"),
         Binding("escape", "back", "Back", show=False, id="deck.back"),
     ]
-
-    app: Dashboard
 
     def __init__(
         self, gateway: Gateway, settings: Settings, *, now: Callable[[], int], slow: bool, project: str
@@ -81,9 +81,15 @@ class MainScreen(Screen[None]):
                 yield FleetList(self._now)
                 yield FilterBar()
             yield TerminalPane(self._gateway, slow=self._slow, leave_key=self._settings.detach_key)
+        yield Notice(self._now)
         yield Footer(show_command_palette=False)
 
     # what there is to show
+
+    @property
+    def deck(self) -> Dashboard:
+        app: Dashboard = self.app  # type: ignore[assignment]
+        return app
 
     @property
     def _list(self) -> FleetList:
@@ -95,7 +101,7 @@ class MainScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self._list.focus()
-        self.show(self.app.fleet)
+        self.show(self.deck.fleet)
 
     def on_resize(self, event: Resize) -> None:
         width = max(_LIST_MIN, min(_LIST_MAX, event.size.width - _SESSION))
@@ -108,6 +114,7 @@ class MainScreen(Screen[None]):
         self.query_one(FleetBar).show(fleet)
         self._list.show(fleet)
         self.query_one(FilterBar).show(fleet)
+        self.query_one(Notice).show(fleet)
         self._pane.show(fleet.tasks.get(self._chosen))
         if self._grid is not None:
             self._grid.show(fleet)
@@ -122,13 +129,16 @@ class MainScreen(Screen[None]):
         if self._ageing is not None:
             self._ageing.stop()
             self._ageing = None
-        moments = [at for at in (self._list.next_change(), self.query_one(FleetBar).next_change()) if at is not None]
-        if moments:
-            self._ageing = self.set_timer(max(0.05, (min(moments) - self._now()) / 1000), self._aged)
+        waits = [wait for wait in (each.next_change() for each in self._ageing_widgets()) if wait is not None]
+        if waits:
+            self._ageing = self.set_timer(max(0.05, min(waits) / 1000), self._aged)
+
+    def _ageing_widgets(self) -> tuple[FleetBar, FleetList, Notice]:
+        return self.query_one(FleetBar), self._list, self.query_one(Notice)
 
     def _aged(self) -> None:
-        self._list.refresh_ages()
-        self.query_one(FleetBar).refresh()
+        for each in self._ageing_widgets():
+            each.tick()
         self._age()
 
     def go_to(self, task: str) -> None:
@@ -172,9 +182,9 @@ class MainScreen(Screen[None]):
             self.remove_class("-zoomed")
             self._list.focus()
 
-    def action_back(self) -> None:
+    async def action_back(self) -> None:
         if self._grid_shown:
-            self.action_grid()
+            await self.action_grid()
         self.remove_class("-zoomed")
         self._list.focus()
 
@@ -221,38 +231,38 @@ class MainScreen(Screen[None]):
         """The one that a single-task action means."""
         if self._grid is not None and self._grid_shown:
             return self._fleet.tasks.get(self._grid.focused_task)
-        return self._fleet.tasks.get(self._list.current)
+        return self._fleet.tasks.get(self._list.task)
 
     def action_type(self) -> None:
         if self._grid is not None and self._grid_shown:
             self._grid.type_into()
         elif self._one() is not None:
-            self.on_task_opened(TaskOpened(self._list.current))
+            self.on_task_opened(TaskOpened(self._list.task))
             self._pane.type_into()
 
     def action_attach(self) -> None:
         task = self._one()
         if task is not None:
-            self.run_worker(self._attach(task), exclusive=True, group="attach")
+            self.run_worker(self._lend_to(task), exclusive=True, group="attach")
 
-    async def _attach(self, task: TaskView) -> None:
+    async def _lend_to(self, task: TaskView) -> None:
         from tui.attaching import attach
 
         try:
-            told = await attach(self.app, self._gateway, task, self._settings.detach_key)
+            told = await attach(self.deck, self._gateway, task, self._settings.detach_key)
         except QuarterdeckError as error:
-            self.app.complain(error, "not attached")
+            self.deck.complain(error, "not attached")
         else:
             if told:
-                self.app.tell(told)
+                self.deck.tell(told)
 
     def action_run(self) -> None:
         task = self._one()
-        run = self._list.current_run if task is None else task.run
+        run = self._list.run_id if task is None else task.run
         if run:
             self._open_run(run)
         else:
-            self.app.tell("this task belongs to no run", warn=True)
+            self.deck.tell("this task belongs to no run", warn=True)
 
     def _open_run(self, run: str) -> None:
         from tui.screens.run import RunScreen
@@ -281,7 +291,7 @@ class MainScreen(Screen[None]):
     async def action_cancel(self) -> None:
         tasks = [task for task in self._targets() if task.open]
         if not tasks:
-            self.app.tell("nothing here is queued or running", warn=True)
+            self.deck.tell("nothing here is queued or running", warn=True)
         elif await self._sure("cancel", tasks):
             await self._act("cancelled", self._gateway.cancel, tasks)
 
@@ -289,7 +299,7 @@ class MainScreen(Screen[None]):
     async def action_retry(self) -> None:
         tasks = [task for task in self._targets() if task.state in ("failed", "cancelled", "skipped")]
         if not tasks:
-            self.app.tell("nothing here has failed, was cancelled or skipped", warn=True)
+            self.deck.tell("nothing here has failed, was cancelled or skipped", warn=True)
         elif len(tasks) == 1 or await self._sure("retry", tasks):
             await self._act("queued again", self._gateway.retry, tasks)
 
@@ -299,7 +309,7 @@ class MainScreen(Screen[None]):
         lines = [safe(task.name or task.id[:8]) for task in tasks[:8]]
         if len(tasks) > 8:
             lines.append(f"and {len(tasks) - 8} more")
-        question = f"{verb} {counted(tasks)}?"
+        question = f"{verb} {breakdown(tasks)}?"
         return bool(await self.app.push_screen_wait(Confirm(question, lines, yes=verb)))
 
     async def _act(self, done: str, call: Callable[[str], Awaitable[object]], tasks: Sequence[TaskView]) -> None:
@@ -307,12 +317,12 @@ class MainScreen(Screen[None]):
         names = {task.id: task.name or task.id[:8] for task in tasks}
         if report.done:
             many = f"{len(report.done)} tasks" if len(report.done) > 1 else names[report.done[0]]
-            self.app.tell(f"{many} {done}")
+            self.deck.tell(f"{many} {done}")
         for task, error in report.refused[:3]:
-            self.app.complain(error, names[task])
+            self.deck.complain(error, names[task])
         if len(report.refused) > 3:
-            self.app.tell(f"and {len(report.refused) - 3} more were refused", warn=True)
-        self._list.clear_marks(report.done)
+            self.deck.tell(f"and {len(report.refused) - 3} more were refused", warn=True)
+        self._list.clear_marks()
 
     @work
     async def action_send(self) -> None:
@@ -332,15 +342,15 @@ class MainScreen(Screen[None]):
     @work
     async def action_start_supervisor(self) -> None:
         if self._fleet.link is Link.LIVE:
-            self.app.tell("it runs")
+            self.deck.tell("it runs")
             return
         from tui.starting import start_supervisor
 
-        self.app.tell("starting the supervisor")
+        self.deck.tell("starting the supervisor")
         try:
-            await start_supervisor(self._project, self.app.environ)
+            await start_supervisor(self._project, self.deck.environ)
         except QuarterdeckError as error:
-            self.app.complain(error)
+            self.deck.complain(error)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Dim what makes no sense now."""
