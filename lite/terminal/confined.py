@@ -82,7 +82,7 @@ class Confined(Passthrough):
         self._hurt, self._painted, self._tail = True, "", b""
         if not self.rows and not before:
             return b""
-        off, on = (b"\x1b[?6l", b"\x1b[?6h") if self._origin else (b"", b"")
+        off, on = b"\x1b[?6l", b"\x1b[?6h" if self._origin else b""
         out = b"\x1b7" + off + b"\x1b[r" + on + b"\x1b8"
         if before and self._alternate and changed:
             out += b"\x1b7%b\x1b[%d;1H\x1b[m\x1b[2K%b\x1b8" % (off, before + 1, on) if before + 1 < rows else b""
@@ -138,10 +138,10 @@ class Confined(Passthrough):
         return self.rows > 0 and (self._hurt or self._text != self._painted)
 
     def _paint(self) -> str:
-        """From any cursor, back to it."""
+        """From any cursor, back to it. Origin mode goes off even if it is not on: not all terminals know DECSTR."""
         self._hurt, self._painted = False, self._text
         text, width = fit(self._text, self._cols)
-        parts = ["\x1b7", "\x1b]8;;\x1b\\" if self._link else "", "\x1b[?6l" if self._origin else ""]
+        parts = ["\x1b7", "\x1b]8;;\x1b\\" if self._link else "", "\x1b[?6l"]
         parts += ["\x1b[4l" if self._insert_on else "", "\x1b[?7l" if self._wraps else "", "\x1b(B\x0f"]
         parts += [f"\x1b[{self.rows + 1};1H\x1b[m\x1b[2K", text, "\x1b[K" if width < self._cols else "", "\x1b[m"]
         parts += ["\x1b[?7h" if self._wraps else "", "\x1b[4h" if self._insert_on else ""]
@@ -291,5 +291,5 @@ class Confined(Passthrough):
         self._hurt = True
         if mode != "1049" and not on and False in self._slots:
             return ""  # the slot is the program's
-        off, again = ("\x1b[?6l", "\x1b[?6h") if self._origin else ("", "")
-        return f"\x1b7{off}\x1b[{self._top};{self._bottom}r{again}\x1b8"
+        again = "\x1b[?6h" if self._origin else ""
+        return f"\x1b7\x1b[?6l\x1b[{self._top};{self._bottom}r{again}\x1b8"

@@ -91,7 +91,9 @@ class Passthrough(Scanner):
         parts.append(_MOUSE_AND_PASTE)
         if self._other_keys:
             parts.append("\x1b[>4;0m")
-        if self._margins or on.get("69") or on.get("6"):
+        if on.get("6"):  # restoring the cursor would restore this mode too
+            parts.append("\x1b[?69l\x1b[?6l\x1b[r\x1b[999;1H")
+        elif self._margins or on.get("69"):
             parts.append("\x1b7\x1b[?69l\x1b[?6l\x1b[r\x1b8")
         parts += [f"\x1b[?{mode}l" for mode in ("5", "45", "66", "1007") if on.get(mode)]
         if self._insert:

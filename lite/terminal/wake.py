@@ -6,6 +6,8 @@ import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 REDRAW = 0x80  # beyond every signal number; smaller bytes are signal numbers, as `signal.set_wakeup_fd` writes them
 STOPS = frozenset((signal.SIGTERM, signal.SIGHUP, signal.SIGINT))
@@ -71,3 +73,19 @@ class Wake:
             return os.read(self.reader, 4096)
         except BlockingIOError:
             return b""
+
+
+@contextlib.contextmanager
+def relayed(wake: Wake) -> Iterator[None]:
+    """For a main thread whose pump runs in another one: the terminal's signals and those that end the process go to
+    the pump, until the handlers are put back as they were."""
+    handlers: dict[signal.Signals, Any] = {}
+    try:
+        handlers[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, lambda *_: wake.resized())
+        handlers[signal.SIGCONT] = signal.signal(signal.SIGCONT, lambda *_: wake.continued())
+        for each in STOPS:
+            handlers[each] = signal.signal(each, lambda signum, _: wake.stop(signum))
+        yield
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)

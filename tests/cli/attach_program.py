@@ -5,7 +5,6 @@ With `bar` the pump is in a thread, as in the dashboard: SIGUSR1 changes the bar
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -19,7 +18,7 @@ from lite.cli.signals import signals
 from lite.terminal.keys import DetachKey
 from lite.terminal.passthrough import Passthrough
 from lite.terminal.pump import Ending, Pump
-from lite.terminal.wake import Wake
+from lite.terminal.wake import Wake, relayed
 
 
 class Crashing(Passthrough):
@@ -32,8 +31,6 @@ class Beside:
 
     def __init__(self, wake: Wake) -> None:
         self.text, self.thread = "one waits", threading.get_ident()
-        signal.signal(signal.SIGWINCH, lambda *_: wake.resized())
-        signal.signal(signal.SIGTERM, lambda *_: wake.stop(signal.SIGTERM))
         signal.signal(signal.SIGUSR1, lambda *_: self.change(wake))
 
     def change(self, wake: Wake) -> None:
@@ -75,7 +72,7 @@ def main(path: str, how: str = "") -> None:
         pump._filter = Crashing()
     before = termios.tcgetattr(0)
     try:
-        with contextlib.nullcontext() if beside else signals(wake):
+        with relayed(wake) if beside else signals(wake):
             ending = beside.run(pump) if beside else pump.run()
     except RuntimeError:
         ending = Ending("crashed")

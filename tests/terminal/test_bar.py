@@ -35,6 +35,7 @@ CORPUS = {
     "restored without a save": b"abc\r\n\x1b[31mdef\x1b8home",
     "aligned": b"\x1b#8\x1b[999;1H\nafter",
     "reset": b"\x1b[?1049h\x1b[3;5r\x1b[?6h\x1bcafter\x1b[999;1H\nlast",
+    "soft reset with origin": b"\x1b[5;9r\x1b[?6h\x1b[!p\x1b[2Jx",
     "soft reset": b"\x1b[5;9r\x1b[12;12H\x1b[!p",
     "alternate": b"main\r\n\x1b[?1049h\x1b[2J\x1b[999;1Hfull\x1b[2;9r\x1b[9;1H\na\x1b[?1049lback",
     "alternate, older": b"main\x1b7\x1b[?47h\x1b[H\x1b[2Jfull\x1b[2J\x1b[?47l\x1b8back",
