@@ -15,8 +15,9 @@ from textual.color import Color, ColorParseError
 from lite.terminal.sanitize import safe
 
 ELLIPSIS = "…"
-MUTED = "muted"  # the one role that is not a colour
-_DIM, _PLAIN = Style(dim=True), Style()
+MUTED, STRONG = "muted", "strong"  # the roles that are no colours
+_PLAIN = Style()
+_WEIGHTS = {MUTED: Style(dim=True), STRONG: Style(bold=True)}
 _LONGEST = 512  # characters looked at; no line is wider
 # Terminals disagree about the width of what these join, and a wrong width shifts the rest of the line.
 _JOINERS = re.compile("[\u200c\u200d\ufe0e\ufe0f]")
@@ -59,7 +60,7 @@ def width_of(pieces: Iterable[Piece]) -> int:
 
 
 def coloured(pieces: Iterable[Piece], colours: Mapping[str, str]) -> Text:
-    """`colours`: role -> colour; a role without one is drawn plain, `MUTED` is dim."""
+    """`colours`: role -> colour; a role without one is drawn plain."""
     text = Text(no_wrap=True, end="")
     for piece in pieces:
         text.append(piece.text, style_of(piece.role, colours))
@@ -67,7 +68,7 @@ def coloured(pieces: Iterable[Piece], colours: Mapping[str, str]) -> Text:
 
 
 def style_of(role: str, colours: Mapping[str, str]) -> Style:
-    return _DIM if role == MUTED else _style(colours.get(role, ""))
+    return _WEIGHTS.get(role) or _style(colours.get(role, ""))
 
 
 @lru_cache(256)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 
-from tui.badges import BADGES, badge_of
+from tui.badges import BADGES, UNKNOWN, Badge, badge_of
 from tui.state import TaskView
 
 # what needs a person first, then what goes on, then what is over
@@ -23,7 +23,14 @@ def count(tasks: Iterable[TaskView]) -> dict[str, int]:
         special = Counter(badge_of(task).word for task in tasks if task.state == "running")
         assert special.total() == running
         counts.update(special)
-    return {word: counts[word] for word in URGENCY if counts[word]}
+    known = {word: counts.pop(word) for word in URGENCY if counts[word]}
+    if strange := counts.total():  # states of a newer supervisor
+        known[UNKNOWN.word] = strange
+    return known
+
+
+def badge(word: str) -> Badge:
+    return BADGES.get(word, UNKNOWN)
 
 
 def total(counts: Mapping[str, int]) -> int:
@@ -39,7 +46,7 @@ def breakdown(tasks: Sequence[TaskView]) -> str:
     """`1 task (running)`, `12 tasks (3 running, 9 queued)`, `4 tasks (queued)`: what an action is about to touch."""
     counts = count(tasks)
     noun = "task" if len(tasks) == 1 else "tasks"
-    words = [BADGES[word].word for word in counts]
+    words = list(counts)
     if not words:
         return f"{len(tasks)} {noun}"
     parts = words if len(words) == 1 else [f"{number} {word}" for word, number in counts.items()]

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from tui import spans, tally
 from tui.badges import BADGES, badge_of
-from tui.cells import MUTED, Piece, clip, fit, line
+from tui.cells import MUTED, STRONG, Piece, clip, fit, line
 from tui.state import Fleet, RunView, TaskView
 
 _AGE = 6  # cells: `59m59s`
@@ -20,13 +20,14 @@ _BAR = 8  # cells of a run's progress
 # shape of one cell of progress, for those who see no colours
 _PROGRESS = {
     "succeeded": "━",
-    "failed": "╳",
+    "failed": "×",
     "cancelled": "╌",
     "skipped": "╌",
     "waiting": "╍",
     "throttled": "╍",
     "running": "╍",
     "queued": "─",
+    "unknown": "─",
 }
 
 
@@ -196,9 +197,7 @@ def lane_heads(tasks: Iterable[TaskView]) -> dict[tuple[str, str], TaskView]:
     return heads
 
 
-def run_line(
-    run: RunView, counts: Mapping[str, int], width: int, now: int, *, folded: bool, gutter: str = " ", bold: str = ""
-) -> Line:
+def run_line(run: RunView, counts: Mapping[str, int], width: int, now: int, *, folded: bool, gutter: str = " ") -> Line:
     """A run's heading: name, done of all, progress, who failed and who waits, how long it has taken."""
     total, done = tally.total(counts), tally.over(counts)
     head = Piece(gutter + ("▸ " if folded else "▾ "))
@@ -220,7 +219,7 @@ def run_line(
         room = width - cell_len(head.text) - _cells(tail) - _cells(age)
     name = clip(name, max(0, room))
     gap = Piece(" " * max(0, room - cell_len(name)))
-    return Line([head, Piece(name, bold), *tail, gap, *age], due if age else None)
+    return Line([head, Piece(name, STRONG), *tail, gap, *age], due if age else None)
 
 
 def _cells(pieces: Sequence[Piece]) -> int:
@@ -243,4 +242,4 @@ def progress(counts: Mapping[str, int], cells: int) -> list[Piece]:
             (word for word in by_need if share[word] > 1), key=lambda word: share[word] * total - counts[word] * cells
         )
         share[word] -= 1
-    return [Piece(_PROGRESS[word] * share[word], BADGES[word].role) for word in present]
+    return [Piece(_PROGRESS[word] * share[word], tally.badge(word).role) for word in present]

@@ -31,14 +31,28 @@ class Part:
     forms: Sequence[tuple[Piece, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What of ten thousand tasks the bar needs. `asking`: the one that waits for a person longest."""
+
+    counts: Mapping[str, int]
+    asking: TaskView | None
+
+
+def summary(fleet: Fleet) -> Summary:
+    running = [task for task in fleet.tasks.values() if task.state == "running"]
+    asking = min((task for task in running if task.asks), key=_since, default=None)
+    return Summary(tally.count(fleet.tasks.values()), asking)
+
+
 def bar_text(fleet: Fleet, cols: int, now: int, colours: Mapping[str, str] | None = None) -> Text:
     """The bar in at most `cols` cells, harmless. `now`: ms. `colours`: theme variable -> colour, none without."""
-    return coloured(bar_pieces(fleet, cols, now), colours or {})
+    return coloured(bar_pieces(fleet, summary(fleet), cols, now), colours or {})
 
 
-def bar_pieces(fleet: Fleet, cols: int, now: int) -> list[Piece]:
+def bar_pieces(fleet: Fleet, known: Summary, cols: int, now: int) -> list[Piece]:
     """The longest forms that fit, the least important shortened first."""
-    parts = _parts(fleet, now)
+    parts = _parts(fleet, known, now)
     steps = [0] * len(parts)
     by_rank = sorted(range(len(parts)), key=lambda index: parts[index].rank)
     pieces = _joined(parts, steps)
@@ -49,13 +63,10 @@ def bar_pieces(fleet: Fleet, cols: int, now: int) -> list[Piece]:
     return _cut(pieces, cols)
 
 
-def next_change(fleet: Fleet, now: int) -> int | None:
-    """ms until the text of an age in the bar changes; None when none will."""
-    waits = [] if fleet.link is not Link.LOST else [spans.changes_in(now - fleet.link_since)]
-    first = _longest_waiting(fleet)
-    if first is not None:
-        waits.append(spans.changes_in(now - _since(first)))
-    return spans.soonest(*waits)
+def due(fleet: Fleet, known: Summary, now: int) -> int | None:
+    """When (ms since the epoch) the text of an age in the bar changes; None when none will."""
+    lost = spans.due(fleet.link_since, now) if fleet.link is Link.LOST else None
+    return spans.soonest(lost, spans.due(_since(known.asking), now) if known.asking is not None else None)
 
 
 def _joined(parts: Sequence[Part], steps: Sequence[int]) -> list[Piece]:
@@ -80,12 +91,12 @@ def _cut(pieces: Sequence[Piece], cols: int) -> list[Piece]:
     return kept
 
 
-def _parts(fleet: Fleet, now: int) -> list[Part]:
-    counts = tally.count(fleet.tasks.values())
+def _parts(fleet: Fleet, known: Summary, now: int) -> list[Part]:
+    counts = known.counts
     parts = [
         Part(3, ((Piece("Quarterdeck", _TITLE),), (Piece("qd", _TITLE),), ())),
         _link(fleet, now),
-        _asking(fleet, counts, now),
+        _asking(known, now),
         _counts(counts),
         _slots(fleet, counts),
         _config_error(fleet),
@@ -112,8 +123,8 @@ def _link(fleet: Fleet, now: int) -> Part:
     return Part(0, (_piece("live", _WELL), ()))
 
 
-def _asking(fleet: Fleet, counts: Mapping[str, int], now: int) -> Part:
-    first = _longest_waiting(fleet)
+def _asking(known: Summary, now: int) -> Part:
+    first, counts = known.asking, known.counts
     if first is None:
         return Part(8, ((),))
     since = spans.age(now - _since(first))
@@ -170,10 +181,6 @@ def _since(task: TaskView) -> int:
     return task.waiting.since if task.waiting is not None else task.activity.since
 
 
-def _longest_waiting(fleet: Fleet) -> TaskView | None:
-    return min((task for task in fleet.tasks.values() if task.asks), key=_since, default=None)
-
-
 class FleetBar(Widget):
     """`show(fleet)` for each new state; `tick()` when `next_change()` ms have passed."""
 
@@ -185,21 +192,30 @@ class FleetBar(Widget):
         super().__init__(id=id)
         self._now = now
         self._fleet = EMPTY
+        self._known = summary(EMPTY)
         self._drawn: list[Piece] = []
+        self._due: int | None = None
 
     def show(self, fleet: Fleet) -> None:
-        self._fleet = fleet
+        before, self._fleet = self._fleet, fleet
+        if fleet.tasks is not before.tasks:
+            self._known = summary(fleet)
         self.tick()
 
     def tick(self) -> None:
         """Draws only when the line reads differently now."""
-        if bar_pieces(self._fleet, self.size.width, self._now()) != self._drawn:
+        if self._pieces() != self._drawn:
             self.refresh()
 
     def next_change(self) -> int | None:
-        """ms until an age shown changes; None when none will."""
-        return next_change(self._fleet, self._now())
+        """ms until an age shown reads differently, at least 1; None when none will."""
+        return None if self._due is None else max(1, self._due - self._now())
 
     def render(self) -> RenderResult:
-        self._drawn = bar_pieces(self._fleet, self.size.width, self._now())
+        self._drawn = self._pieces()
         return coloured(self._drawn, self.app.theme_variables)
+
+    def _pieces(self) -> list[Piece]:
+        now = self._now()
+        self._due = due(self._fleet, self._known, now)
+        return bar_pieces(self._fleet, self._known, self.size.width, now)
