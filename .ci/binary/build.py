@@ -13,16 +13,23 @@ import hashlib
 import io
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tomllib
+import zipfile
+from importlib.metadata import distribution
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 REQUIREMENTS = HERE / "requirements.txt"
+LICENCE = re.compile(r"(LICEN[CS]E|COPYING|NOTICE|AUTHORS)\b", re.IGNORECASE)
 EPOCH = 315_532_800  # 1980, the first moment a zip file can tell
 
 
@@ -42,7 +49,7 @@ def main() -> int:
     write_metadata(work / "metadata")
     folder = freeze(work, tools)
     size = pack(folder, asked.out.resolve())
-    print(f"{asked.out}: {size / 1e6:.1f} MB, {unpacked_size(folder) / 1e6:.1f} MB unpacked")
+    sys.stdout.write(f"{asked.out}: {size / 1e6:.1f} MB, {unpacked_size(folder) / 1e6:.1f} MB unpacked\n")
     return 0
 
 
@@ -64,10 +71,38 @@ def install_tools(folder: Path) -> Path:
 
 def write_metadata(folder: Path) -> None:
     """This project's `.dist-info`, fresh from pyproject.toml: an editable installation's may be old and names the
-    directory it was made in."""
+    directory it was made in. And the licences of what the executable contains."""
     folder.mkdir()
-    code = "import sys; from hatchling.build import prepare_metadata_for_build_wheel as p; p(sys.argv[1])"
-    subprocess.run([sys.executable, "-c", code, folder], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    code = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", code, folder], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    wheel = folder / done.stdout.split()[-1]
+    with zipfile.ZipFile(wheel) as content:
+        names = [name for name in content.namelist() if ".dist-info/" in name and not name.endswith("/RECORD")]
+        content.extractall(folder, names)
+    wheel.unlink()
+    for name in contained("quarterdeck"):
+        for path in distribution(name).files or ():
+            if LICENCE.match(path.name):
+                place = folder / "licenses" / name / path.name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(Path(str(path.locate())), place)
+
+
+def contained(root: str) -> list[str]:
+    """The distributions that `root` requires here, and what they require."""
+    found: set[str] = set()
+    waiting = [(root, "")]
+    seen = set(waiting)
+    while waiting:
+        name, extra = waiting.pop()
+        for line in distribution(name).requires or ():
+            needed = Requirement(line)
+            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                found.add(canonicalize_name(needed.name))
+                more = {(canonicalize_name(needed.name), each) for each in ("", *needed.extras)} - seen
+                seen |= more
+                waiting += more
+    return sorted(found)
 
 
 def freeze(work: Path, tools: Path) -> Path:
