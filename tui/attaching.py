@@ -6,19 +6,17 @@ The loop goes on folding the feed meanwhile, so that the bar at the bottom and t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lite.errors import SessionRefused
 from lite.terminal.keys import DetachKey
 from lite.terminal.pump import Ending, Pump
 from lite.terminal.sanitize import safe
-from lite.terminal.wake import Wake
+from lite.terminal.wake import Wake, relayed
 from tui.cells import Piece
 from tui.widgets.header import bar_pieces
 
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     from tui.app import Dashboard
     from tui.gateway import Gateway
     from tui.state import Fleet, TaskView
-
-_STOPS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 async def attach(app: Dashboard, gateway: Gateway, task: TaskView, detach_key: str) -> str:
@@ -38,22 +34,30 @@ async def attach(app: Dashboard, gateway: Gateway, task: TaskView, detach_key: s
         raise SessionRefused("this session's terminal is not on this machine", hint=f"qd logs {task.id} follows it")
     sock = _connected(offer["address"])
     name = safe(task.name or task.id[:8])
-    try:
-        with Wake() as wake, app.lent(), _signals(app, wake), app.watched(wake.redraw):
-            pump = Pump(
-                sock,
-                stdin=sys.__stdin__.fileno() if sys.__stdin__ else 0,
-                stdout=sys.__stdout__.fileno() if sys.__stdout__ else 1,
-                key=DetachKey(detach_key),
-                control=True,
-                wake=wake,
-                bar=lambda cols: _bar(app, name, detach_key, cols),
-                caption=lambda: caption(app.fleet, name),
-            )
-            ending = await asyncio.to_thread(pump.run)
-    finally:
-        sock.close()
+    with sock, Wake() as wake, app.lent(), relayed(wake), app.watched(wake.redraw):
+        pump = Pump(
+            sock,
+            stdin=sys.__stdin__.fileno() if sys.__stdin__ else 0,
+            stdout=sys.__stderr__.fileno() if sys.__stderr__ else 2,  # where Textual draws
+            key=DetachKey(detach_key),
+            control=True,
+            wake=wake,
+            bar=lambda cols: _bar(app, name, detach_key, cols),
+            caption=lambda: caption(app.fleet, name),
+        )
+        ending = await _ended(pump, wake)
     return _told(app, ending, name)
+
+
+async def _ended(pump: Pump, wake: Wake) -> Ending:
+    """Cancelled, it stops the pump first: Textual must not resume under a live one."""
+    running = asyncio.get_running_loop().run_in_executor(None, pump.run)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        wake.stop()
+        await asyncio.wait([running])
+        raise
 
 
 def caption(fleet: Fleet, name: str) -> str:
@@ -88,20 +92,6 @@ def _connected(address: str) -> socket.socket:
         sock.close()
         raise SessionRefused(f"the session does not answer: {error.strerror}", hint="qd doctor") from error
     return sock
-
-
-@contextlib.contextmanager
-def _signals(app: Dashboard, wake: Wake) -> Iterator[None]:
-    """What the loop hears goes to the pump; Textual's own handlers are back when it resumes."""
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGWINCH, wake.resized)
-    for each in _STOPS:
-        loop.add_signal_handler(each, wake.stop, each)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGWINCH)
-        app.mind_signals()
 
 
 def _told(app: Dashboard, ending: Ending, name: str) -> str:
