@@ -102,6 +102,15 @@ class Viewer:
             self.picture.close()
             self._set(Standing.ASLEEP if self.session else Standing.NOTHING)
 
+    async def aclose(self) -> None:
+        """Never to be woken again."""
+        link = self._link
+        self.hibernate()
+        self.awake = False
+        self.picture.close()
+        if link is not None:
+            await link.close()
+
     def reconnect(self) -> None:
         """The supervisor answers again: go on where the connection was lost."""
         if self.awake and self.standing is Standing.LOST:

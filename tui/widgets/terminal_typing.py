@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual import events
 
 from lite.terminal.emulator import Modes
+from lite.terminal.input import Mouse, encode_focus, encode_key, encode_mouse, encode_paste, from_textual_name
 from lite.terminal.keys import DetachKey
 
 _NAMES = {
@@ -21,25 +22,38 @@ class Typist:
     """Encodes for one pane; `name` is the key that leaves it, as people write it."""
 
     def __init__(self, leave_key: str) -> None:
-        self.name = DetachKey(leave_key).name
-        char = (
-            leave_key.strip().lower().removeprefix("ctrl-").removeprefix("ctrl+").removeprefix("c-").removeprefix("^")
-        )
-        char = " " if char == "space" else char
-        key = _NAMES.get(char, char)
-        self._leave = {f"ctrl+{key}", f"ctrl+{char}"} | ({"ctrl+@", "ctrl+at"} if char == " " else set())
+        self.name = DetachKey(leave_key).name.strip()
+        char = self.name.lower()
+        for prefix in ("ctrl-", "ctrl+", "c-", "^"):
+            if len(char) > len(prefix) and char.startswith(prefix):
+                char = char[len(prefix) :]
+                break
+        char = " " if char in ("space", "@") else char
+        self._leave = {f"ctrl+{char}", f"ctrl+{_NAMES.get(char, char)}"}
+        if char == " ":
+            self._leave |= {"ctrl+@", "ctrl+at"}
 
     def leaves(self, key: str) -> bool:
         return key in self._leave
 
     def key(self, event: events.Key, modes: Modes) -> bytes:
-        return (event.character or "").encode()
+        found = from_textual_name(event.key, event.character)
+        return b"" if found is None else encode_key(found, modes)
 
     def paste(self, text: str, modes: Modes) -> bytes:
-        return text.encode()
+        return encode_paste(text, modes)
 
     def focus(self, focused: bool, modes: Modes) -> bytes:
-        return b""
+        return encode_focus(focused, modes)
 
-    def mouse(self, event: events.MouseEvent, what: str, x: int, y: int, modes: Modes) -> bytes:
-        return b""
+    def mouse(self, event: events.MouseEvent, x: int, y: int, modes: Modes) -> bytes:
+        """`x` and `y` in cells of the session's screen."""
+        held = (event.shift, event.meta, event.ctrl)
+        if isinstance(event, events.MouseScrollUp | events.MouseScrollDown):
+            wheel = 4 if isinstance(event, events.MouseScrollUp) else 5
+            return encode_mouse(Mouse("press", wheel, x, y, *held), modes)
+        if isinstance(event, events.MouseDown):
+            return encode_mouse(Mouse("press", event.button, x, y, *held), modes)
+        if isinstance(event, events.MouseUp):
+            return encode_mouse(Mouse("release", event.button, x, y, *held), modes)
+        return encode_mouse(Mouse("move", event.button, x, y, *held), modes)
