@@ -9,13 +9,13 @@ from textual import events
 from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 from textual.message import Message
+from tui.filters import EVERYTHING, Filter
+from tui.ordering import SORTS, Row, Sort, rows
 
 from tui import tally
 from tui.badges import badge_of
 from tui.cells import clip, line
-from tui.filters import EVERYTHING, Filter
 from tui.messages import RunOpened, TaskChosen, TaskOpened
-from tui.ordering import SORTS, Row, Sort, rows
 from tui.state import EMPTY, Fleet, RunView, TaskView
 from tui.widgets import fleet_lines
 from tui.widgets.fleet_lines import Columns, Extent, Line
@@ -64,6 +64,7 @@ class FleetList(LineList):
         super().__init__(now, id=id)
         self._fleet = EMPTY
         self._rows: Sequence[Row] = ()
+        self._matching = 0  # tasks that match the filter, in folded runs too
         self._filter = EVERYTHING
         self._sort: Sort = SORTS[0]
         self._folded: set[str] = set()
@@ -198,11 +199,13 @@ class FleetList(LineList):
         return self._heads
 
     def _list(self) -> None:
-        """Rows anew; the cursor stays on its task, else on its run's heading, else at its place."""
+        """Rows anew; the cursor stays on its task, or on the heading of its folded run, else at its place."""
         key, run = self._key(), self.run_id
         self._rows = self._listed(self._folded)
+        unfolded = self._listed(()) if self._filter.text and self._folded else self._rows
+        self._matching = sum(row.task is not None for row in unfolded)
         index = self._index_of(key) if key else None
-        if index is None and run:
+        if index is None and run in self._folded:
             index = self._index_of(f"run {run}")
         if index is None:
             index = self.cursor
@@ -239,13 +242,16 @@ class FleetList(LineList):
         self._retitle()
 
     def _retitle(self) -> None:
-        """`12 of 340, 3 marked` above; filter and order below."""
+        """`12 of 340, 3 marked (1 hidden)` above; filter and order below."""
         total = len(self._fleet.tasks)
         top = f"{total} tasks" if total != 1 else "1 task"
+        listed = {row.task.id for row in self._rows if row.task is not None} if self._marks else set()
         if self._filter.text:
             top = f"{self._matching} of {total}"
         if self._marks:
             top += f", {len(self._marks)} marked"
+            hidden = sum(task not in listed for task in self._marks.tasks)
+            top += f" ({hidden} hidden)" if hidden else ""
         if self._marks.ranging:
             top += ", range"
         below = [f"/{clip(line(self._filter.text), 24)}"] if self._filter.text else []
