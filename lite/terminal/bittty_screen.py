@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -113,12 +113,15 @@ class BitttyEmulator:
             self._board.registry.pop(name, None)
         shape = self._board.registry["DECSCUSR"]
         self._board.registry["DECSCUSR"] = lambda op: shape(replace(op, args=(op.args[0] or 2,)))  # 0: does not blink
+        self._board.registry["ECH"] = self._blanking(self._board.registry["ECH"])
         self._past = _Past(max(scrollback, 0))
         self._board.attach_display(self._past)
         self._board.title.title = ""
         blitter = self._board.blitter
         self._write_text = blitter.write_text
         blitter.write_text = self._write
+        self._shift_segment = blitter._shift_line_segment
+        blitter._shift_line_segment = self._shift
         self._page: Any = None  # the one looked at last
         self._epoch = 0
         self._seen: list[Row] = [()] * rows
@@ -157,19 +160,41 @@ class BitttyEmulator:
 
     def _parse(self, data: bytes) -> None:
         board, parser = self._board, self._board.parser
+        fed = False
         while True:
             try:
-                board.feed_host_data(data)
+                if fed:
+                    parser.feed("")
+                else:
+                    fed = True
+                    board.feed_host_data(data)
                 break
             except Exception:
                 # a sequence it trips over (numbers of a thousand digits): go on after it
                 found = _SEQUENCE.match(parser.buffer, parser.pos)
-                parser.buffer = parser.buffer[found.end() if found else parser.pos :]
-                parser.pos, parser.mode, data = 0, None, b""
+                parser.buffer = parser.buffer[found.end() :] if found else ""
+                parser.pos, parser.mode = 0, None
         if len(parser.buffer) > _SLICE:
             # an unfinished string: its beginning is enough, and what may be half of its end
             parser.buffer = parser.buffer[: _SLICE // 2] + parser.buffer[-1]
             parser.pos = min(parser.pos, _SLICE // 2)
+
+    def _background(self) -> Any:
+        """What is blanked takes the background of the moment and nothing else, as in all modern terminals."""
+        current = self._board.style.current
+        return type(current)(bg=current.bg)
+
+    def _blanking(self, handler: Callable[[Any], None]) -> Callable[[Any], None]:
+        def blank(operation: Any) -> None:
+            look = self._board.style
+            kept, look.current = look.current, self._background()
+            handler(operation)
+            look.current = kept
+
+        return blank
+
+    def _shift(self, y: int, x: int, right: int, columns: int, _style: Any = None) -> None:
+        self._shift_segment(y, x, right, columns, self._background())
 
     def _write(self, text: str, ansi_code: str = "") -> None:
         """Zero-width characters belong to the cell before them; bittty would give them one of their own."""

@@ -101,6 +101,8 @@ def trim(runs: list[Run]) -> Row:
     if runs and runs[-1].style == PLAIN:
         text, _, cells = runs.pop()
         shown = text.rstrip(" ")
+        if shown and len(shown) < len(text) and category(shown[-1]) == "Mc":
+            shown += " "  # its cell, see `_shown`
         if shown:
             runs.append(Run(shown, PLAIN, cells - len(text) + len(shown)))
     return tuple(runs)
