@@ -19,6 +19,7 @@ from tui.messages import RunOpened, TaskChosen, TaskOpened
 from tui.state import EMPTY, Activity, Asked, Fleet, Link, RunView, SupervisorView, TaskView, WorkerView
 from tui.themes import THEMES
 from tui.widgets.fleet_list import FleetList
+from tui.widgets.line_list import LineList
 
 NOW = 1_700_000_000_000
 M = 60_000
@@ -101,6 +102,9 @@ class Host(App[None]):
         self.said.append(message)
 
     def on_task_opened(self, message: TaskOpened) -> None:
+        self.said.append(message)
+
+    def on_line_list_sooner(self, message: LineList.Sooner) -> None:
         self.said.append(message)
 
     def on_run_opened(self, message: RunOpened) -> None:
@@ -383,6 +387,18 @@ async def test_it_wakes_when_an_age_in_sight_changes_and_not_before() -> None:
         assert app.line(" ui ").endswith("33s")
 
 
+async def test_it_says_when_an_earlier_age_comes_into_sight() -> None:
+    tasks = [*many(100).tasks.values(), task("last", run="run001", state="running", started_at=NOW - 5_000)]
+    app = Host(fleet(tasks, ()))
+    async with app.run_test(size=(60, 15)) as pilot:
+        await pilot.press("g")
+        assert app.list.next_change() is None
+        app.list.go_to("last")
+        await pilot.pause()
+        assert any(isinstance(message, LineList.Sooner) for message in app.said)
+        assert app.list.next_change() == 1000
+
+
 async def test_many_old_sessions_wake_it_together() -> None:
     tasks = [task(f"t{n}", state="running", started_at=NOW - 5 * M - n * 1_371) for n in range(20)]
     app = Host(fleet(tasks, ()))
@@ -526,6 +542,23 @@ async def test_going_to_a_task_drops_a_filter_that_hides_it() -> None:
         assert app.list.go_to("schema")
         assert app.list.task == "schema"
         assert not app.list.go_to("nobody")
+
+
+async def test_a_task_just_submitted_is_gone_to_when_it_comes_unless_one_moves() -> None:
+    app = Host(fleet())
+    async with app.run_test() as pilot:
+        assert not app.list.go_to("late")
+        app.list.show(fleet([*PLAN, task("late", run="r2")]))
+        assert app.list.task == "late"
+        assert not app.list.go_to_run("r9")
+        runs = [*RUNS, RunView("r9", "fresh")]
+        app.list.show(fleet([*PLAN, task("one", run="r9")], runs))
+        assert (app.list.task, app.list.run_id) == ("", "r9")
+        app.list.go_to("later")
+        await pilot.press("j")
+        chosen = app.list.task
+        app.list.show(fleet([*PLAN, task("one", run="r9"), task("later", run="r2")], runs))
+        assert app.list.task == chosen
 
 
 async def test_the_order_is_shown_below_and_reversed() -> None:

@@ -89,8 +89,8 @@ class FilterBar(Input):
         self.post_message(self.Filtered(found))
 
     def on_blur(self) -> None:
-        """Leaving by the mouse keeps the filter."""
-        if self.display:
+        """Leaving by the mouse keeps the filter; a terminal that loses the focus changes nothing."""
+        if self.display and self.app.app_focus:
             self._close()
 
     def action_keep(self) -> None:

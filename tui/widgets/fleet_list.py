@@ -70,6 +70,7 @@ class FleetList(LineList):
         self._folded: set[str] = set()
         self._marks = Marks()
         self._told = ""  # the task the last `TaskChosen` was about
+        self._wanted = ""  # key of a row to go to as soon as it is there
         self._begun = False
         self._columns = Columns(0)
         self._longest = Extent()
@@ -117,23 +118,39 @@ class FleetList(LineList):
             self._longest = fleet_lines.extent(fleet.tasks.values(), workers=len(fleet.workers) > 1)
             self._columns = Columns(0)
         self._list()
+        if self._wanted in fleet.tasks:
+            self.go_to(self._wanted)
+        elif self._wanted.removeprefix("run ") in fleet.runs:
+            self.go_to_run(self._wanted.removeprefix("run "))
 
     def filter_by(self, wanted: Filter) -> None:
         self._filter = wanted
         self._list()
 
     def go_to(self, task: str) -> bool:
-        """Put the cursor on a task; unfolds its run and drops a filter that hides it. False when nobody knows it."""
+        """Put the cursor on a task; unfolds its run and drops a filter that hides it. One that is not known yet (just
+        submitted) is gone to when it comes, unless the user moves before: False."""
         known = self._fleet.tasks.get(task)
-        if known is None:
+        return self._go_to(task, known.run if known is not None else "", known=known is not None)
+
+    def go_to_run(self, run: str) -> bool:
+        """Put the cursor on the heading of a run, as `go_to`."""
+        return self._go_to(f"run {run}", "", known=run in self._fleet.runs)
+
+    def _go_to(self, key: str, run: str, *, known: bool) -> bool:
+        self._wanted = "" if known else key
+        if not known:
             return False
-        self._folded.discard(known.run)
-        self._list()
-        if self._index_of(task) is None:
+        if run in self._folded:
+            self._fold(run, folded=False)
+        index = self._index_of(key)
+        if index is None:
             self.filter_by(EVERYTHING)
-        index = self._index_of(task)
+            index = self._index_of(key)
         if index is not None:
+            self._marks.end()
             self.move_cursor(index)
+            self._retitle()
         return index is not None
 
     def clear_marks(self) -> None:
@@ -269,12 +286,13 @@ class FleetList(LineList):
         self._go(self.cursor + way * max(1, self.page - 1))
 
     def _go(self, index: int) -> None:
-        """Any movement; it extends a range that is being marked."""
+        """Any movement by the user; it extends a range that is being marked."""
         if not self._marks.ranging:
             self._marks.end()
         self._move_extending(index)
 
     def _move_extending(self, index: int) -> None:
+        self._wanted = ""
         self.move_cursor(index)
         if self._marks.anchor:
             start = self._index_of(self._marks.anchor)

@@ -10,6 +10,7 @@ from rich.style import Style
 from textual import events
 from textual.content import Content
 from textual.geometry import Region, Size
+from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
@@ -47,6 +48,9 @@ class LineList(ScrollView, can_focus=True):
     LineList:focus > .line-list--cursor { background: $primary 25%; }
     """
 
+    class Sooner(Message):
+        """An age has come into sight that changes before all that were: ask `next_change()` again."""
+
     def __init__(self, now: Callable[[], int], *, id: str | None = None) -> None:
         """`now`: ms since the epoch."""
         super().__init__(id=id)
@@ -55,6 +59,7 @@ class LineList(ScrollView, can_focus=True):
         self._built: dict[str, _Built] = {}
         self._shown: dict[int, Strip] = {}  # line in sight -> what was given to the screen last
         self._styles: dict[tuple[str, str], Style] = {}
+        self._due: int | None = None  # ms since the epoch, as `next_change` said it
         self._border = ["", ""]
         self._only: Region | None = None
 
@@ -135,16 +140,24 @@ class LineList(ScrollView, can_focus=True):
             self.refresh(self.size.region)
         elif changed:
             self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
+        due = self._soonest() if changed else None
+        if due is not None and (self._due is None or due < self._due):
+            self._due = due
+            self.post_message(self.Sooner())
 
     def tick(self) -> None:
         self.redraw()
 
     def next_change(self) -> int | None:
         """ms until an age in sight reads differently, at least 1; None when none will."""
+        self._due = self._soonest()
+        return None if self._due is None else max(1, self._due - self._now())
+
+    def _soonest(self) -> int | None:
         top = round(self.scroll_y)
         keys = [self.row_key(index) for index in range(top, min(top + self.page, self.row_count()))]
         dues = [built.expires for key in keys if (built := self._built.get(key)) and built.expires is not None]
-        return max(1, min(dues) - self._now()) if dues else None
+        return min(dues, default=None)
 
     # drawing
 
