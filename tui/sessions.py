@@ -365,7 +365,7 @@ class _Wire(asyncio.Protocol):
         try:
             for kind, payload in self._decoder.feed(data):
                 self._link.received(self, kind, payload)
-        except (ValueError, packets.Malformed) as error:
+        except (ValueError, IndexError, packets.Malformed) as error:
             self._link.lost(self, f"the session speaks nonsense: {error}")
             self.close()
 
