@@ -118,9 +118,8 @@ class FilterBar(Input):
         self.cursor_position = self._offer.start + len(word)
         self._completed = self.value
         self._offer = self._offer._replace(end=self.cursor_position)
-        if not self.has_class("-wrong"):
-            around = [*words[self._taken :], *words[: self._taken]]
-            self._say("  ".join(each.rpartition(":")[2] or each for each in around[:8]))
+        around = [*words[self._taken :], *words[: self._taken]]
+        self._say("  ".join(each.rpartition(":")[2] or each for each in around[:8]))
         if len(words) == 1:
             self._offer = None  # the next Tab completes what comes after
 
