@@ -27,6 +27,14 @@ _BARRED = (2027, 40)
 _BARS = re.compile(rb"\x1b\[\?(?:[\d;]*;)?0*(?:2027|40)(?:;[\d;]*)?h")
 _BEGUN = re.compile(rb"\x1b(?:\[(?:\?[\d;]{0,64})?)?\Z")
 
+# Where there may be a character without width. The core forgets to call a row changed when one joins a character that
+# was there before; so after these every row is read. More than there are match: it is about speed only.
+_MARKS = re.compile(
+    rb"[\xcc\xcd\xd6-\xdf\xe0\xe1\xf3]|\xd2[\x83-\x89]|\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]"
+    rb"|\xe2\x83[\x90-\xb0]|\xe2[\xb3\xb5\xb7]|\xe3\x80[\xaa-\xaf]|\xe3\x82[\x99\x9a]|\xea[\x99-\xaf]"
+    rb"|\xed[\x9e\x9f]|\xef\xac\x9e|\xef\xb8[\x80-\x8f\xa0-\xaf]|\xef[\xbb\xbe\xbf]|\xf0[\x90\x91\x93\x96\x9b-\x9e]"
+)
+
 _TRACKING: tuple[tuple[int, Mouse], ...] = ((1003, "any"), (1002, "button"), (1000, "normal"), (9, "x10"))
 _ENCODINGS: tuple[tuple[int, MouseEncoding], ...] = (
     (1016, "sgr-pixels"),
@@ -66,6 +74,8 @@ class GhosttyEmulator:
         self._stale = True  # bytes came since the last look
         self._modes: Modes | None = None
         self._cursor: Cursor | None = None
+        self._all = False  # the next look must be at all rows
+        self._last = b""  # bytes of what may be half a character
         self._tail = b""  # the beginning of what may become a barred mode
         self._value = ffi.new("uint64_t*")
         self._mode = ffi.new("GhosttyTerminalModeConfig*")
@@ -103,6 +113,9 @@ class GhosttyEmulator:
     # in ---------------------------------------------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> None:
+        if not data.isascii():
+            self._all = self._all or _MARKS.search(self._last + data) is not None
+            self._last = (self._last + data)[-3:]
         at, window, kept = 0, self._tail + data, len(self._tail)
         for found in _BARS.finditer(window):
             self._write(data[at : found.end() - kept])
@@ -214,6 +227,11 @@ class GhosttyEmulator:
         if not self._stale:
             return
         self._stale = False
+        if self._all:
+            self._all = False
+            check(  # the palette it had: makes everything new
+                lib.ghostty_terminal_set(self._terminal, lib.GHOSTTY_TERMINAL_OPT_COLOR_PALETTE, ffi.NULL), "palette"
+            )
         seen = self._seen
         for y, row in self._screen.update().items():
             if seen[y] != row:

@@ -75,7 +75,8 @@ def from_textual_name(key: str, character: str | None) -> Key | None:
         return Key(name, "", ctrl, alt, shift, command)
     typed = character if character and character.isprintable() else ""
     if not typed:
-        typed = name if len(name) == 1 else _named(name.removeprefix("upper_"))
+        bare = name.removeprefix("upper_")
+        typed = bare if len(bare) == 1 else _named(bare)
         if shift or name.startswith("upper_"):
             typed = typed.upper()
     return Key(name, typed, ctrl, alt, shift, command) if typed and typed.isprintable() else None

@@ -155,6 +155,17 @@ class EmulatorContract:
         emulator.feed(b"\x1b[?25l\x1b[31m\x1b[5;2H")
         assert list(emulator.dirty()) == []
 
+    @pytest.mark.parametrize("mark", ["\u0301", "\u0e31", "\U00010a01", "\u20dd"])
+    def test_a_mark_that_comes_after_its_character_dirties_the_row(self, mark: str) -> None:
+        encoded = mark.encode()
+        for at in range(len(encoded)):
+            made = self.fed(b"x\r\ny" + encoded[:at])
+            made.dirty()
+            made.feed(encoded[at:])
+            assert list(made.dirty()) == [1]
+            assert made.text(1) == f"y{mark}"
+            made.close()
+
     def test_a_screen_that_scrolls_the_other_screen_and_a_new_size_dirty_what_they_move(
         self, emulator: Emulator
     ) -> None:
