@@ -32,7 +32,7 @@ class FilterBar(Input):
     ]
     DEFAULT_CSS = """
     FilterBar {
-        display: none; height: 3; padding: 0 1; background: $surface; border: round $border-blurred;
+        display: none; height: 3; padding: 0 1; background: $surface; border: round $foreground 25%;
         border-title-color: $text-muted; border-subtitle-color: $text-muted;
         &:focus { border: round $border; background-tint: $foreground 0%; }
         &.-wrong, &.-wrong:focus { border: round $error; border-subtitle-color: $error; }
@@ -118,10 +118,12 @@ class FilterBar(Input):
         self.cursor_position = self._offer.start + len(word)
         self._completed = self.value
         self._offer = self._offer._replace(end=self.cursor_position)
-        around = [*words[self._taken :], *words[: self._taken]]
-        self._say("  ".join(each.rpartition(":")[2] or each for each in around[:8]))
-        if len(words) == 1:
-            self._offer = None  # the next Tab completes what comes after
+        if len(words) == 1:  # the next Tab completes what comes after
+            self._offer = None
+            shown = offer(self.value, self.cursor_position, self._fleet).words
+        else:
+            shown = (*words[self._taken :], *words[: self._taken])
+        self._say("  ".join(each.rpartition(":")[2] or each for each in shown[:8]))
 
     def _close(self) -> None:
         self.display = False

@@ -71,7 +71,6 @@ class FleetList(LineList):
         self._marks = Marks()
         self._told = ""  # the task the last `TaskChosen` was about
         self._wanted = ""  # key of a row to go to as soon as it is there
-        self._begun = False
         self._columns = Columns(0)
         self._longest = Extent()
         self._groups: dict[str, list[TaskView]] | None = None  # run -> its tasks; built when a heading is in sight
@@ -225,10 +224,12 @@ class FleetList(LineList):
         if index is None and run in self._folded:
             index = self._index_of(f"run {run}")
         if index is None:
-            index = self.cursor
-        if not self._begun and self._rows:
-            self._begun = True
-            index = next((at for at, row in enumerate(self._rows) if row.task is not None), 0)
+            index = max(0, min(self.cursor, len(self._rows) - 1))
+            # at the start, or where another task was: on a task rather than on a heading
+            for near in (index, index + 1, index - 1):
+                if 0 <= near < len(self._rows) and self._rows[near].task is not None:
+                    index = near
+                    break
         self.rows_changed(index)
         self.cursor_moved()
         self._retitle()

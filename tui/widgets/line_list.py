@@ -40,7 +40,7 @@ class LineList(ScrollView, can_focus=True):
     DEFAULT_CSS = """
     LineList {
         background: $surface; color: $foreground; overflow-x: hidden; scrollbar-size-vertical: 1;
-        border: round $border-blurred; border-title-color: $text-muted; border-subtitle-color: $text-muted;
+        border: round $foreground 25%; border-title-color: $text-muted; border-subtitle-color: $text-muted;
     }
     LineList:focus { border: round $border; border-title-color: $foreground; }
     LineList > .line-list--marked { background: $secondary 15%; }
