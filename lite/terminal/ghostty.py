@@ -29,10 +29,18 @@ _BEGUN = re.compile(rb"\x1b(?:\[(?:\?[\d;]{0,64})?)?\Z")
 
 # Where there may be a character without width. The core forgets to call a row changed when one joins a character that
 # was there before; so after these every row is read. More than there are match: it is about speed only.
-_MARKS = re.compile(
-    rb"[\xcc\xcd\xd6-\xdf\xe0\xe1\xf3]|\xd2[\x83-\x89]|\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]"
-    rb"|\xe2\x83[\x90-\xb0]|\xe2[\xb3\xb5\xb7]|\xe3\x80[\xaa-\xaf]|\xe3\x82[\x99\x9a]|\xea[\x99-\xaf]"
-    rb"|\xed[\x9e\x9f]|\xef\xac\x9e|\xef\xb8[\x80-\x8f\xa0-\xaf]|\xef[\xbb\xbe\xbf]|\xf0[\x90\x91\x93\x96\x9b-\x9e]"
+_MARKS = tuple(
+    re.compile(lead)  # one a lead byte: a search for a known byte is quick
+    for lead in (
+        rb"[\xcc\xcd\xd6-\xdf\xe0\xe1\xf3]",
+        rb"\xd2[\x83-\x89]",
+        rb"\xe2(?:\x80[\x8b-\x8f\xaa-\xae]|\x81[\xa0-\xaf]|\x83[\x90-\xb0]|[\xb3\xb5\xb7])",
+        rb"\xe3(?:\x80[\xaa-\xaf]|\x82[\x99\x9a])",
+        rb"\xea[\x99-\xaf]",
+        rb"\xed[\x9e\x9f]",
+        rb"\xef(?:\xac\x9e|\xb8[\x80-\x8f\xa0-\xaf]|[\xbb\xbe\xbf])",
+        rb"\xf0[\x90\x91\x93\x96\x9b-\x9e]",
+    )
 )
 
 _TRACKING: tuple[tuple[int, Mouse], ...] = ((1003, "any"), (1002, "button"), (1000, "normal"), (9, "x10"))
@@ -114,8 +122,9 @@ class GhosttyEmulator:
 
     def feed(self, data: bytes) -> None:
         if not data.isascii():
-            self._all = self._all or _MARKS.search(self._last + data) is not None
-            self._last = (self._last + data)[-3:]
+            joined = self._last + data
+            self._all = self._all or any(marks.search(joined) for marks in _MARKS)
+            self._last = joined[-3:]
         at, window, kept = 0, self._tail + data, len(self._tail)
         for found in _BARS.finditer(window):
             self._write(data[at : found.end() - kept])
