@@ -156,8 +156,8 @@ class Viewer:
         """Become the session's driver: this size is now its own. Returns why not, or ""."""
         if not self._runs or self.standing is Standing.ENDED:
             return "nothing runs here that could read it"
-        if self.standing is not Standing.LIVE or self._link is None:
-            return self.said or "not connected yet"
+        if self._link is None or self.standing not in (Standing.LIVE, Standing.CONNECTING):
+            return self.said or "not connected"
         self.typing = True
         self.refusal = ""
         self._link.open(control=True, size=(cols, rows))
@@ -167,10 +167,14 @@ class Viewer:
     def end_typing(self) -> None:
         if not self.typing:
             return
-        self.typing = False
+        self._no_longer_typing()
         if self._link is not None and self.standing in (Standing.LIVE, Standing.CONNECTING):
             self._link.open(control=False)
         self._changed()
+
+    def _no_longer_typing(self) -> None:
+        self.typing = False
+        self.refusal = ""
 
     def send(self, data: bytes) -> None:
         if data and self._link is not None and self.typing:
@@ -240,11 +244,11 @@ class Viewer:
         elif isinstance(event, Gap):
             self.picture.feed(b"\x1b[0m\r\n[%d bytes are no longer kept]\r\n" % event.size)
         elif isinstance(event, Ended):
-            self.typing = False
+            self._no_longer_typing()
             self._catching_up = None
             self._set(Standing.ENDED, short(event.text))
         else:
-            self.typing = False
+            self._no_longer_typing()
             self._catching_up = None
             ended = self.task is not None and not self._runs
             self._set(Standing.ENDED if ended else Standing.LOST, short(event.reason))

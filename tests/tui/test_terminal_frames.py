@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def test_frames_are_coalesced_on_a_common_beat() -> None:
         clock.advance(0.001)
     for times in drawn:
         assert 9 <= len(times) <= 12
-        assert all(later - earlier >= UNFOCUSED / 2 for earlier, later in zip(times, times[1:], strict=False))
+        assert all(later - earlier >= UNFOCUSED / 2 for earlier, later in itertools.pairwise(times))
     assert set(drawn[0][2:-1]) <= set(drawn[1]), "they do not share their updates of the screen"
 
 

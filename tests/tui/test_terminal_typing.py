@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -20,7 +20,7 @@ from tui.widgets.terminal import TerminalPane
 class Greedy(Alone):
     """An app that wants keys for itself, some with priority."""
 
-    BINDINGS = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "grab('ctrl+q')", priority=True),
         Binding("ctrl+p", "grab('ctrl+p')", priority=True),
         Binding("tab", "grab('tab')", priority=True),

@@ -73,7 +73,7 @@ class TerminalGrid(Widget, can_focus=True):
         self._make = make
         self._fleet: Fleet = EMPTY
         self._order: list[str] = []
-        self._page = 0
+        self._first = 0  # index of the first task on the page
         self._wanted = 0  # panes asked for; 0: as many as there are sessions
         self._zoomed = False
         self._awake = False
@@ -117,7 +117,7 @@ class TerminalGrid(Widget, can_focus=True):
         """On screen again: put in order, those that wait for a person first."""
         self._awake = True
         self._order = in_order(self._fleet.tasks.values())
-        self._page = 0
+        self._first = 0
         self._arrange()
 
     def hibernate(self) -> None:
@@ -158,9 +158,10 @@ class TerminalGrid(Widget, can_focus=True):
             return
         width, height = self.size.width, max(self.size.height - 1, 1)
         shape = shape_for(self._wanted or smallest_for(len(self._order)), width, height)
-        pages = max(-(-len(self._order) // shape.panes), 1)
-        self._page = min(self._page, pages - 1)
-        wanted = self._order[self._page * shape.panes :][: shape.panes]
+        self._first = max(min(self._first, len(self._order) - 1), 0)
+        if len(self._order) <= shape.panes:
+            self._first = 0
+        wanted = self._order[self._first :][: shape.panes]
         if self._current not in wanted:
             self._current = wanted[0] if wanted else ""
         if self._zoomed:
@@ -168,7 +169,7 @@ class TerminalGrid(Widget, can_focus=True):
         self._place(wanted)
         holder = self.query_one("#panes")
         holder.styles.grid_size_columns, holder.styles.grid_size_rows = shape.columns, shape.rows
-        self._tell(pages, wanted)
+        self._tell(wanted)
         self._keep_focus()
 
     def _place(self, wanted: list[str]) -> None:
@@ -194,14 +195,15 @@ class TerminalGrid(Widget, can_focus=True):
             pane.hibernate()
             pane.show(None)
 
-    def _tell(self, pages: int, wanted: list[str]) -> None:
+    def _tell(self, wanted: list[str]) -> None:
         tasks = self._fleet.tasks
         elsewhere = sum(tasks[task].asks for task in self._order if task not in wanted and task in tasks)
         parts = []
         if not self._order:
             parts.append("nothing runs; sessions appear here when they start")
-        if pages > 1:
-            parts.append(f"page {self._page + 1} of {pages}, [ and ] turn it")
+        if len(wanted) < len(self._order):
+            which = f"{self._first + 1}–{self._first + len(wanted)}" if len(wanted) > 1 else f"{self._first + 1}"
+            parts.append(f"{which} of {len(self._order)}, [ and ] turn the page")
         if elsewhere:
             parts.append(f"? {elsewhere} on other pages wait{'s' if elsewhere == 1 else ''} for you")
         if self._zoomed:
@@ -265,21 +267,24 @@ class TerminalGrid(Widget, can_focus=True):
             self._current = self._order[(index + by) % len(self._order)] if self._order else ""
             self._show_page_of(self._current)
             return
-        panes = max(len(self.panes), 1)
-        per_page = self._per_page()
-        first = self._page * per_page
-        before = sum(not is_live(tasks[task]) for task in self._order[: first + panes] if task in tasks)
+        page = self._order[self._first :][: self._per_page()]
+        before = [task for task in self._order[: self._first] if task in tasks and is_live(tasks[task])]
+        seen = [task for task in page if task in tasks and is_live(tasks[task])]
         self._order = [task for task in self._order if task in tasks and is_live(tasks[task])]
-        pages = max(-(-len(self._order) // per_page), 1)
-        begin = (first + panes - before) if by > 0 else max(first - per_page, 0)
-        self._page = max(0, min(begin // per_page, pages - 1))
+        if by < 0:
+            self._first = max(len(before) - self._per_page(), 0)
+        elif len(before) + len(seen) < len(self._order):
+            self._first = len(before) + len(seen)
+        else:
+            self._first = len(before)
         self._current = ""
         self._arrange()
         self.focus()
 
     def _show_page_of(self, task: str) -> None:
         if task in self._order:
-            self._page = self._order.index(task) // self._per_page()
+            per_page = self._per_page()
+            self._first = self._order.index(task) // per_page * per_page
         self._arrange()
         self.focus()
 
@@ -299,6 +304,6 @@ class TerminalGrid(Widget, can_focus=True):
 
     def action_sort(self) -> None:
         self._order = in_order(self._fleet.tasks.values())
-        self._page = 0
+        self._first = 0
         self._arrange()
         self.focus()

@@ -88,7 +88,8 @@ class Scrollback:
         self._go(-self.at.line - lines, self.at.x + cells)
 
     def page(self, pages: float) -> None:
-        self.move(round(pages * max(self._height - 1, 1)))
+        lines = round(pages * max(self._height - 1, 1))
+        self._go(-self.at.line - lines, self.at.x, self._bottom - lines)
 
     def wheel(self, lines: int) -> None:
         """Moves what is seen, and the cursor with it to that edge."""
@@ -119,15 +120,15 @@ class Scrollback:
             self._job.cancel()
         self.note = ""
 
-    def _go(self, depth: int, x: int) -> None:
+    def _go(self, depth: int, x: int, bottom: int | None = None) -> None:
         self._cancel()
         depth = max(depth, 0)
         if self.history.row(depth) is not None:
-            self._place(depth, x)
+            self._place(depth, x, bottom)
         else:
-            self._job = self._jobs.spawn(self._reach(depth, x), "reach")
+            self._job = self._jobs.spawn(self._reach(depth, x, bottom), "reach")
 
-    async def _reach(self, depth: int | None, x: int) -> None:
+    async def _reach(self, depth: int | None, x: int, bottom: int | None = None) -> None:
         history = self.history
         try:
             while not history.complete and (depth is None or depth >= history.total):
@@ -139,9 +140,13 @@ class Scrollback:
             self._say(short(error.message))
             return
         self.note = ""
-        self._place(depth, x)
+        self._place(depth, x, bottom)
 
-    def _place(self, depth: int, x: int) -> None:
+    def _place(self, depth: int, x: int, bottom: int | None = None) -> None:
+        """`bottom`: where the pane is to end, as far as the cursor allows it."""
+        if bottom is not None:
+            most = self.history.total - self._height if self.history.complete else bottom
+            self._bottom = max(min(bottom, most), 0)
         self.at = Place(-depth, max(min(x, self._width - 1), 0))
         if self.marked is not None:
             self.marked = self.marked._replace(head=self.at)

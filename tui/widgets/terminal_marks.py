@@ -50,6 +50,8 @@ def copied(marked: Marked, rows: Iterable[tuple[int, Row]]) -> str:
     lines: list[str] = []
     size = 0
     for line, row in rows:
+        if not marked.first.line <= line <= marked.last.line:
+            continue
         span = marked.cells_of(line, max(row_cells(row), marked.last.x + 1))
         text = plain(row)
         found = "" if span is None else cut(text, span[0], span[1]).rstrip(" ")

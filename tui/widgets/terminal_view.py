@@ -173,7 +173,7 @@ class TerminalView(Widget):
         self._put_label("_border_subtitle", Content(" · ".join(self.remarks())), top=False)
 
     def _put_label(self, name: str, label: Content, *, top: bool) -> None:
-        """A label costs its line only; Textual's own way redraws the widget, and programs change titles all the time."""
+        """A label costs its line only; Textual's own way redraws the widget, and some titles change all the time."""
         if getattr(self, name) == label:
             return
         setattr(self, name, label)
