@@ -249,8 +249,8 @@ async def test_it_starts_on_a_task_and_says_so() -> None:
     app = Host(fleet())
     async with app.run_test() as pilot:
         await pilot.pause()
-        assert app.list.task
-        assert [message.task for message in app.said if isinstance(message, TaskChosen)] == [app.list.task]
+        assert app.list.chosen
+        assert [message.task for message in app.said if isinstance(message, TaskChosen)] == [app.list.chosen]
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ async def test_each_movement_says_once_which_task_is_chosen() -> None:
     async with app.run_test() as pilot:
         await pilot.press("g", "G", "G")
         chosen = [message.task for message in app.said if isinstance(message, TaskChosen)]
-        assert chosen[-1] == app.list.task
+        assert chosen[-1] == app.list.chosen
         assert all(one != other for one, other in pairwise(chosen))
         assert "" in chosen  # the heading at the top is no task
 
@@ -304,13 +304,13 @@ async def test_the_next_that_waits_or_failed_is_found_even_in_a_folded_run() -> 
     async with app.run_test() as pilot:
         app.list.go_to("new")
         await pilot.press("minus", "w")
-        assert app.list.task == "api"
+        assert app.list.chosen == "api"
         await pilot.press("F")
-        first = app.list.task
+        first = app.list.chosen
         await pilot.press("F")
-        assert {first, app.list.task} == {"lint", "old"}
+        assert {first, app.list.chosen} == {"lint", "old"}
         await pilot.press("F")
-        assert app.list.task == first
+        assert app.list.chosen == first
 
 
 # steadiness
@@ -322,10 +322,10 @@ async def test_the_cursor_stays_on_its_task_and_its_line_when_rows_come_above() 
     async with app.run_test(size=(60, 20)) as pilot:
         app.list.go_to("t00120")
         await pilot.press("j", "j", "k")
-        chosen, line, top = app.list.task, app.on_screen(), app.list.scroll_y
+        chosen, line, top = app.list.chosen, app.on_screen(), app.list.scroll_y
         app.list.show(fleet([task(f"a{n}", run="run000") for n in range(7)] + list(before.tasks.values()), ()))
         await pilot.pause()
-        assert (app.list.task, app.on_screen()) == (chosen, line)
+        assert (app.list.chosen, app.on_screen()) == (chosen, line)
         assert app.list.scroll_y != top
         assert app.list.render_line(line) is not None
 
@@ -334,13 +334,13 @@ async def test_the_cursor_takes_the_neighbours_place_when_its_task_is_gone() -> 
     app = Host(many(40))
     async with app.run_test(size=(60, 20)) as pilot:
         await pilot.press("G")
-        gone = app.list.task
+        gone = app.list.chosen
         app.list.show(fleet([each for each in many(40).tasks.values() if each.id != gone], ()))
         await pilot.pause()
-        assert app.list.task not in ("", gone)
+        assert app.list.chosen not in ("", gone)
         app.list.show(EMPTY)
         await pilot.pause()
-        assert app.list.task == ""
+        assert app.list.chosen == ""
         assert app.list.selected() == ()
         assert isinstance(app.said[-1], TaskChosen)
         await pilot.press("j", "k", "G", "g", "space", "enter", "V", "w", "h", "l", "asterisk", "ctrl+d", "shift+down")
@@ -432,7 +432,7 @@ async def test_space_marks_and_moves_on() -> None:
         assert app.list.marked == ()
         await pilot.press("space")
         assert app.list.marked == ("old",)
-        assert app.list.task != "old"
+        assert app.list.chosen != "old"
         assert "◆" in app.line("old")
         assert "1 marked" in app.heading()
         app.list.go_to("old")
@@ -506,7 +506,7 @@ async def test_runs_fold_by_every_key() -> None:
         rows = app.list.row_count()
         app.list.go_to("check")
         await pilot.press("h")
-        assert app.list.task == ""
+        assert app.list.chosen == ""
         for fold, unfold in (("h", "l"), ("left", "right"), ("space", "space")):
             await pilot.press(fold)
             assert app.list.row_count() == rows - 5
@@ -540,7 +540,7 @@ async def test_going_to_a_task_drops_a_filter_that_hides_it() -> None:
         app.list.filter_by(filters.parse("state:failed"))
         await pilot.press("minus")
         assert app.list.go_to("schema")
-        assert app.list.task == "schema"
+        assert app.list.chosen == "schema"
         assert not app.list.go_to("nobody")
 
 
@@ -549,16 +549,16 @@ async def test_a_task_just_submitted_is_gone_to_when_it_comes_unless_one_moves()
     async with app.run_test() as pilot:
         assert not app.list.go_to("late")
         app.list.show(fleet([*PLAN, task("late", run="r2")]))
-        assert app.list.task == "late"
+        assert app.list.chosen == "late"
         assert not app.list.go_to_run("r9")
         runs = [*RUNS, RunView("r9", "fresh")]
         app.list.show(fleet([*PLAN, task("one", run="r9")], runs))
-        assert (app.list.task, app.list.run_id) == ("", "r9")
+        assert (app.list.chosen, app.list.run_id) == ("", "r9")
         app.list.go_to("later")
         await pilot.press("j")
-        chosen = app.list.task
+        chosen = app.list.chosen
         app.list.show(fleet([*PLAN, task("one", run="r9"), task("later", run="r2")], runs))
-        assert app.list.task == chosen
+        assert app.list.chosen == chosen
 
 
 async def test_the_order_is_shown_below_and_reversed() -> None:
@@ -566,10 +566,10 @@ async def test_the_order_is_shown_below_and_reversed() -> None:
     async with app.run_test() as pilot:
         shown = {str(app.list.border_subtitle)}
         for key in ("O", "o", "O", "o"):
-            chosen = app.list.task
+            chosen = app.list.chosen
             await pilot.press(key)
             shown.add(str(app.list.border_subtitle))
-            assert app.list.task == chosen
+            assert app.list.chosen == chosen
         assert len(shown) == 5
 
 
@@ -601,7 +601,7 @@ async def test_the_mouse_chooses_opens_marks_and_folds() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await click(app, "schema")
         await pilot.pause()
-        assert app.list.task == "schema"
+        assert app.list.chosen == "schema"
         await click(app, "lint", ctrl=True)
         await pilot.pause()
         assert app.list.marked == ("lint",)
@@ -625,12 +625,12 @@ async def test_the_wheel_scrolls_and_leaves_the_cursor() -> None:
     app = Host(many(300))
     async with app.run_test(size=(60, 20)) as pilot:
         await pilot.pause()
-        chosen = app.list.task
+        chosen = app.list.chosen
         app.list.action_scroll_down()
         await pilot.pause()
         app.list.scroll_to(y=100, animate=False)
         await pilot.pause()
-        assert app.list.task == chosen
+        assert app.list.chosen == chosen
         assert app.list.scroll_y == 100
         app.list.show(fleet([*many(300).tasks.values(), task("more", run="run005")], ()))
         await pilot.pause()

@@ -231,13 +231,13 @@ class MainScreen(Screen[None]):
         """The one that a single-task action means."""
         if self._grid is not None and self._grid_shown:
             return self._fleet.tasks.get(self._grid.focused_task)
-        return self._fleet.tasks.get(self._list.task)
+        return self._fleet.tasks.get(self._list.chosen)
 
     def action_type(self) -> None:
         if self._grid is not None and self._grid_shown:
             self._grid.type_into()
         elif self._one() is not None:
-            self.on_task_opened(TaskOpened(self._list.task))
+            self.on_task_opened(TaskOpened(self._list.chosen))
             self._pane.type_into()
 
     def action_attach(self) -> None:

@@ -80,7 +80,7 @@ class FleetList(LineList):
     # what others ask
 
     @property
-    def task(self) -> str:
+    def chosen(self) -> str:
         """The task under the cursor; "" when there is none."""
         row = self._row()
         return row.task.id if row is not None and row.task is not None else ""
@@ -102,7 +102,7 @@ class FleetList(LineList):
 
     def selected(self) -> tuple[str, ...]:
         """The marked tasks, else the one under the cursor, else none."""
-        return self._marks.tasks or ((self.task,) if self.task else ())
+        return self._marks.tasks or ((self.chosen,) if self.chosen else ())
 
     # what others say
 
@@ -251,8 +251,8 @@ class FleetList(LineList):
         return next((index for index in range(len(self._rows)) if self.row_key(index) == key), None)
 
     def cursor_moved(self) -> None:
-        if self.task != self._told:
-            self._told = self.task
+        if self.chosen != self._told:
+            self._told = self.chosen
             self.post_message(TaskChosen(self._told))
 
     def _redraw_all(self) -> None:
