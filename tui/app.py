@@ -217,6 +217,7 @@ def _gateway(home: Home) -> Gateway:
 
 
 def _feed(home: Home, deliver: Callable[[Fleet], None]) -> Follower:
+    from lite.api.client import Client
     from tui.feed import Feed
 
-    raise NotImplementedError(Feed, home, deliver)
+    return Feed(lambda: Client(home.socket_path), deliver)

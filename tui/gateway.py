@@ -39,8 +39,8 @@ class Gateway(Protocol):
 
     async def agents(self) -> list[AgentJson]: ...
 
-    async def events(self, run: str) -> list[EventJson]:
-        """The whole event log of one run, oldest first."""
+    async def events(self, run: str, after: int = 0) -> list[EventJson]:
+        """The event log of one run from a cursor on, oldest first."""
         ...
 
     async def attach(self, session: str, *, control: bool) -> AttachJson:

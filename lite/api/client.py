@@ -36,8 +36,6 @@ if TYPE_CHECKING:
         WorkerJson,
     )
 
-TERMINAL = frozenset({"succeeded", "failed", "cancelled", "skipped"})
-
 _SILENCE = 45.0  # seconds; streams carry a heartbeat every 10
 _BREATH = 0.05  # seconds before a broken stream is opened again
 _PAGE = 1000
@@ -45,12 +43,15 @@ _HEADERS = {"User-Agent": f"qd/{__version__}", "Accept": "application/json"}
 
 
 class Client:
-    """One supervisor, by its socket. One connection is kept for calls; every stream opens its own. Not thread-safe."""
+    """One supervisor, by its socket. One connection is kept for calls; every stream opens its own. Not thread-safe, but
+    for `abort`."""
 
     def __init__(self, socket_path: str, *, timeout: float = 30.0) -> None:
         self._path = socket_path
         self._timeout = timeout
         self._kept: Connection | None = None
+        self._streams: set[Connection] = set()
+        self._aborted = False
 
     def __repr__(self) -> str:
         return f"<Client {self._path} {'connected' if self._kept else 'idle'}>"
@@ -65,6 +66,13 @@ class Client:
         kept, self._kept = self._kept, None
         if kept is not None:
             kept.close()
+
+    def abort(self) -> None:
+        """For another thread: end what is going on, and whatever would begin; it raises `NoSupervisor`."""
+        self._aborted = True
+        for connection in (*self._streams, self._kept):
+            if connection is not None:
+                connection.abort()
 
     def call(
         self,
@@ -269,40 +277,24 @@ class Client:
                 return
             time.sleep(_BREATH)
 
-    def activities(self) -> Iterator[ActivityJson]:
-        """Changes of activity from now on; ends with the supervisor."""
+    def event_pages(self, after: int) -> Iterator[list[EventJson]]:
+        """The log from `after` on over one connection, in pages as they arrive; an empty page is a heartbeat, and the
+        first says that it is connected. Raises `NoSupervisor` when the connection ends."""
+        yield from self._pages(target("/v1/events/stream", {"after": after}))
+
+    def activities(self) -> Iterator[list[ActivityJson]]:
+        """Changes of activity from now on, in the same way."""
+        yield from self._pages("/v1/activities/stream")
+
+    def _pages(self, path: str) -> Iterator[list[Any]]:
+        rest = b""
         try:
-            for line in _lines(self._stream("/v1/activities/stream", 0.0)):
-                yield json.loads(line)
-        except (Disconnected, TimeoutError):
-            return
-
-    def wait_terminal(
-        self, ids: Iterable[str], timeout: float | None = None, *, no_input: bool = False
-    ) -> list[TaskJson]:
-        """The tasks, in the order asked, once all have ended, or `timeout` seconds have passed, or (`no_input`) one
-        waits for a person: then some are not terminal yet."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        cursor = self.status()["cursor"]
-        found = [self.task(ref) for ref in ids]
-        order = [task["id"] for task in found]
-        known = {task["id"]: task for task in found}
-
-        def done() -> bool:
-            if no_input and any(task["waiting"] and task["state"] not in TERMINAL for task in known.values()):
-                return True
-            return all(task["state"] in TERMINAL for task in known.values())
-
-        if not done():
-            runs = {task["run"] for task in known.values()}
-            run = runs.pop() if len(runs) == 1 else ""
-            only = order[0] if len(known) == 1 else ""
-            for event in self.events(cursor, True, "" if only else run, only, deadline=deadline):
-                if event["task"] in known:
-                    known[event["task"]] = self.task(event["task"])
-                    if done():
-                        break
-        return [known[task] for task in order]
+            for piece in self._stream(path, 0.0):
+                *whole, rest = (rest + piece).split(b"\n")
+                yield [json.loads(line) for line in whole if line]
+        except (Disconnected, TimeoutError) as error:
+            raise NoSupervisor(f"the supervisor has gone: {error}", hint=HINT) from None
+        raise NoSupervisor("the supervisor has ended", hint=HINT)
 
     # helpers
 
@@ -334,16 +326,21 @@ class Client:
         raise AssertionError("unreachable")
 
     def _stream(self, path: str, patience: float, deadline: float | None = None) -> Iterator[bytes]:
-        """Pieces of the body as they come, until it ends or `deadline`. A supervisor that does not listen is waited
-        for until `patience` (both of `time.monotonic`). Raises `Disconnected`, `TimeoutError`."""
+        """Pieces of the body as they come, an empty one when connected, until it ends or `deadline`. A supervisor that
+        does not listen is waited for until `patience` (both of `time.monotonic`). Raises `Disconnected`,
+        `TimeoutError`."""
         connection = self._connect(patience, deadline)
         if connection is None:
             return
+        self._streams.add(connection)
         try:
+            if self._aborted:  # between the two
+                raise Disconnected("it was left")
             connection.send("GET", path, _HEADERS, b"")
             status, _ = connection.answer()
             if status >= 400:
                 raise rebuilt(status, b"".join(connection.body()))
+            yield b""
             pieces = connection.body()
             while True:
                 left = None if deadline is None else deadline - time.monotonic()
@@ -355,11 +352,14 @@ class Client:
                     return
                 yield piece
         finally:
+            self._streams.discard(connection)
             connection.close()
 
     def _connect(self, patience: float, deadline: float | None) -> Connection | None:
         delay = 0.02
         while True:
+            if self._aborted:
+                raise NoSupervisor("it was left")
             try:
                 return Connection(self._path, self._timeout)
             except NoSupervisor:

@@ -58,6 +58,13 @@ class Connection:
     def close(self) -> None:
         self._sock.close()
 
+    def abort(self) -> None:
+        """For another thread: whoever reads or writes gets `Disconnected`."""
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it is closed already
+
     def settimeout(self, seconds: float | None) -> None:
         self._sock.settimeout(seconds)
 

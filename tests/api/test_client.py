@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,9 +19,8 @@ from lite.api.client import Client
 from lite.api.exchange import quote, target
 from lite.errors import Ambiguous, NoSupervisor, NotFound, PlanInvalid, QuarterdeckError, UsageError
 from lite.model.event import EventKind
-from lite.model.task import State
 from tests.api.conftest import served
-from tests.api.stub_operations import QUESTION, StubOperations
+from tests.api.stub_operations import StubOperations
 
 _T = TypeVar("_T")
 
@@ -188,54 +186,6 @@ async def test_pages_of_events(socket_path: str, operations: StubOperations) -> 
 def client(socket_path: str) -> Iterator[Client]:
     with Client(socket_path) as made:
         yield made
-
-
-class TestWaiting:
-    @pytest.fixture
-    async def tasks(self, operations: StubOperations) -> list[str]:
-        from lite.model.order import Order
-
-        return [(await operations.submit(Order(name=name)))[0].id for name in "ab"]
-
-    async def test_until_all_have_ended(
-        self, socket_path: str, client: Client, operations: StubOperations, tasks: list[str]
-    ) -> None:
-        async with served(socket_path, operations):
-            waiting = spawn(call(lambda: client.wait_terminal(tasks[::-1])), "wait")
-            await operations.become(tasks[0], EventKind.TASK_FAILED, state=State.FAILED, exit_code=3)
-            assert not waiting.done()
-            await operations.become(tasks[1], EventKind.TASK_SUCCEEDED, state=State.SUCCEEDED)
-            ended = await waiting
-        assert [(one["id"], one["state"]) for one in ended] == [(tasks[1], "succeeded"), (tasks[0], "failed")]
-
-    async def test_no_longer_than_asked(
-        self, socket_path: str, client: Client, operations: StubOperations, tasks: list[str]
-    ) -> None:
-        async with served(socket_path, operations):
-            begun = time.monotonic()
-            found = await call(lambda: client.wait_terminal(tasks, timeout=0.3))
-            assert time.monotonic() - begun >= 0.3
-        assert {one["state"] for one in found} == {"queued"}
-
-    async def test_until_a_person_is_needed(
-        self, socket_path: str, client: Client, operations: StubOperations, tasks: list[str]
-    ) -> None:
-        async with served(socket_path, operations):
-            waiting = spawn(call(lambda: client.wait_terminal(tasks, no_input=True)), "wait")
-            change = {"state": State.RUNNING, "attempt": 1, "waiting": QUESTION}
-            await operations.become(tasks[0], EventKind.SESSION_WAITING, **change)
-            found = await waiting
-            assert found[0]["waiting"] is not None
-            again = await call(lambda: client.wait_terminal([tasks[0]], no_input=True))
-            assert again[0]["state"] == "running"
-
-    async def test_already_ended_asks_nothing_more(
-        self, socket_path: str, client: Client, operations: StubOperations, tasks: list[str]
-    ) -> None:
-        await operations.become(tasks[0], EventKind.TASK_SKIPPED, state=State.SKIPPED)
-        async with served(socket_path, operations):
-            found = await call(lambda: client.wait_terminal([tasks[0]]))
-        assert found[0]["state"] == "skipped"
 
 
 def server_saying(path: str, *answers: bytes) -> threading.Thread:

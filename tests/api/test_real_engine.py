@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,11 @@ def test_a_plan_by_names_from_the_first_event_to_the_last(fleet: Fleet) -> None:
     assert client.explain("pair/second")["state"] == "running"
     assert client.send("pair/second", "two\n") == {"result": "delivered", "reason": ""}
     assert client.send("pair/second", "\x04") == {"result": "delivered", "reason": ""}
-    first, second = client.wait_terminal(["pair/first", "pair/second"], 60)
+    assert made["run"] is not None
+    for event in client.events(0, True, made["run"]["id"], deadline=time.monotonic() + 60):
+        if event["kind"] == "run.finished":
+            break
+    first, second = client.task("pair/first"), client.task("pair/second")
     assert (first["state"], second["state"], second["exit_code"]) == ("succeeded", "succeeded", 0)
     assert client.run("pair")["counts"] == {"succeeded": 2}
     said = b"".join(data for _, stream, data in client.recording(session) if stream == packets.OUT)
@@ -105,7 +110,10 @@ def test_a_followed_recording_and_a_wait_outlive_a_killed_supervisor(fleet: Flee
 
     def wait() -> None:
         with Client(str(fleet.home.socket)) as other:
-            states.append(other.wait_terminal([task], 90)[0]["state"])
+            for event in other.events(0, True, task=task, deadline=time.monotonic() + 90):
+                if event["kind"] == "task.succeeded":
+                    break
+            states.append(other.task(task)["state"])
 
     threads = [threading.Thread(target=work) for work in (follow, wait)]
     for thread in threads:

@@ -350,9 +350,10 @@ async def test_activity_is_streamed(socket_path: str, operations: StubOperations
 
     def first(take: Callable[[Any], None]) -> None:
         with Client(socket_path) as client:
-            for change in client.activities():
-                take(change)
-                return
+            for changes in client.activities():
+                for change in changes:
+                    take(change)
+                    return
 
     async with served(socket_path, operations):
         operations.activity.put_nowait(("t", WORKING))
