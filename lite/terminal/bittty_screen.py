@@ -296,7 +296,7 @@ class BitttyEmulator:
         self._page = page
         seen = self._seen
         for y in changed:
-            row = _row(page.grid[y])
+            row = _row(page.grid[y][: self.cols])  # reflow may leave half of a wide character over the edge
             if seen[y] != row:
                 seen[y] = row
                 self._pending.add(y)
@@ -315,7 +315,7 @@ def _row(cells: Sequence[tuple[Any, str]]) -> Row:
             shown.append(text)  # nothing in the second half of a wide one
         else:
             wide = x + 1 < len(cells) and cells[x + 1][1] == ""
-            base = (WIDE if wide else NARROW)[ord(text[0])]
+            base = (WIDE if wide else NARROW)[ord(text[0])] if wide or _columns(text[0]) != 2 else " "
             shown.append(base[:1] + marks(base[:1], text[1:]) + base[1:] if len(text) > 1 else base)
     return join(shown, pieces) if pieces else ()
 

@@ -238,9 +238,7 @@ class GhosttyEmulator:
         self._stale = False
         if self._all:
             self._all = False
-            check(  # the palette it had: makes everything new
-                lib.ghostty_terminal_set(self._terminal, lib.GHOSTTY_TERMINAL_OPT_COLOR_PALETTE, ffi.NULL), "palette"
-            )
+            self._renew()
         seen = self._seen
         for y, row in self._screen.update().items():
             if seen[y] != row:
@@ -254,9 +252,15 @@ class GhosttyEmulator:
             self._past = View(self._terminal)
         first = min(index, max(self.scrollback - self._rows, 0))
         _scroll(self._terminal, ffi.new("QuarterdeckScroll*", (lib.GHOSTTY_SCROLL_VIEWPORT_ROW, first, 0))[0])
+        self._renew()
         rows = self._past.update()
         _scroll(self._terminal, ffi.new("QuarterdeckScroll*", (lib.GHOSTTY_SCROLL_VIEWPORT_BOTTOM, 0, 0))[0])
         self._past_rows = {first + y: row for y, row in rows.items()}
+
+    def _renew(self) -> None:
+        """Make the next look one at all rows: setting the palette, even to what it was, does that."""
+        code = lib.ghostty_terminal_set(self._terminal, lib.GHOSTTY_TERMINAL_OPT_COLOR_PALETTE, ffi.NULL)
+        check(code, "palette")
 
     def _get(self, what: int) -> int:
         self._value[0] = 0

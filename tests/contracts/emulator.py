@@ -297,6 +297,12 @@ class EmulatorContract:
         emulator.feed(b"\r\n")
         assert emulator.history_text(96) == "96"
 
+    def test_looking_back_again_after_more_came(self, emulator: Emulator) -> None:
+        for n in range(40):
+            emulator.feed(b"%d\r\n" % n)
+            assert emulator.history_text(0) == "0" if n >= 4 else emulator.scrollback == 0
+            assert list(emulator.dirty())
+
     def test_the_alternate_screen_has_no_history_and_leaves_the_other_alone(self, emulator: Emulator) -> None:
         emulator.feed(b"".join(b"%d\r\n" % n for n in range(10)) + b"\x1b[?1049h")
         assert emulator.scrollback == 0
@@ -339,6 +345,14 @@ class EmulatorContract:
         assert lines(emulator)[:3] == ["abcd", "efgh", "ij"]
         emulator.resize(20, 5)
         assert lines(emulator)[0] == "abcdefghij"
+
+    def test_a_wide_character_on_a_screen_made_too_narrow_for_it(self) -> None:
+        made = self.fed("漢字\r\n".encode(), cols=2, rows=14)
+        made.resize(1, 14)
+        check(made)
+        made.resize(5, 14)
+        check(made)
+        made.close()
 
     @_few
     @given(sizes=st.lists(st.tuples(st.integers(1, 300), st.integers(1, 120)), min_size=5, max_size=25), data=hostile)
