@@ -34,6 +34,8 @@ class TerminalView(Widget):
 
     DEFAULT_CSS = """
     TerminalView {
+        width: 1fr;
+        height: 1fr;
         border: round $border-blurred;
         border-title-color: $foreground;
         border-subtitle-color: $text-muted;
