@@ -90,9 +90,9 @@ class Deck:
 
 
 def find_qd() -> str:
-    """The executable beside this interpreter, else the one on PATH."""
+    """QD_DEMO_QD, else the executable beside this interpreter, else the one on PATH."""
     beside = Path(sys.executable).parent / "qd"
-    found = str(beside) if beside.is_file() else shutil.which("qd")
+    found = os.environ.get("QD_DEMO_QD") or (str(beside) if beside.is_file() else shutil.which("qd"))
     if found is None:
         raise DemoError("qd is not installed; `make setup` does that, `make demo` runs this with it")
     return found

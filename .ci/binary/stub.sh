@@ -2,7 +2,7 @@
 # Quarterdeck @VERSION@ for @PLATFORM@: this script, then a compressed archive of the program.
 # The archive is unpacked once, into the first of these that will do, and started from there ever after:
 #   $QD_CACHE_DIR (only there, when it is set), $XDG_CACHE_HOME/quarterdeck or ~/.cache/quarterdeck,
-#   /var/tmp/quarterdeck-UID, $TMPDIR/quarterdeck-UID, /tmp/quarterdeck-UID
+#   $TMPDIR/quarterdeck-UID, /var/tmp/quarterdeck-UID, /tmp/quarterdeck-UID
 # POSIX sh only; every name begins with _qd, because assigning to a variable of the caller's would change it for its
 # children.
 
@@ -20,8 +20,8 @@ _qd_each() {
     *) case ${HOME-} in /*) _qd_base=$HOME/.cache/quarterdeck && "$1" "$_qd_base" && return ;; esac ;;
   esac
   _qd_user=${_qd_user:-$(id -u)}
-  _qd_base=/var/tmp/quarterdeck-$_qd_user && "$1" "$_qd_base" && return
   case ${TMPDIR-} in /*) _qd_base=$TMPDIR/quarterdeck-$_qd_user && "$1" "$_qd_base" && return ;; esac
+  _qd_base=/var/tmp/quarterdeck-$_qd_user && "$1" "$_qd_base" && return
   _qd_base=/tmp/quarterdeck-$_qd_user && "$1" "$_qd_base"
 }
 
@@ -62,7 +62,7 @@ _qd_try() (
   _qd_said=$({ tail -c +@OFFSET@ "$_qd_self" | gzip -dc | tar -xof - -C "$_qd_new"; } 2>&1)
   # the archive's last member; tar alone knows nothing of a gzip that was killed
   if [ $? -ne 0 ] || [ ! -f "$_qd_new/complete" ]; then
-    echo "unpacking failed, @NEEDS@ MB are needed: ${_qd_said%%
+    echo "unpacking failed, it needs @NEEDS@ MB of free space there: ${_qd_said%%
 *}"
     exit 1
   fi
@@ -82,6 +82,10 @@ if ! _qd_each _qd_unpacked; then
   if [ "$(tail -c +@OFFSET@ "$_qd_self" | cksum)" != "@SUM@ @SIZE@" ]; then
     _qd_fail "this file is damaged or cut short, get it again: $_qd_self"
   fi
+  # traps here too, so that this shell outlives the one that cleans up
+  trap 'exit 129' HUP
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
   _qd_each _qd_unpack || _qd_fail "this file unpacks itself once, but nowhere it may:$_qd_why
     set QD_CACHE_DIR to a directory of yours in which programs may be started"
 fi
