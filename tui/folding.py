@@ -220,7 +220,7 @@ class _Draft:
 
 
 _Change = Callable[[TaskView, "EventJson"], dict[str, Any]]
-_NOT_RUNNING: dict[str, Any] = {"activity": NO_ACTIVITY, "waiting": None, "cancel": ""}
+_NOT_RUNNING: dict[str, Any] = {"activity": NO_ACTIVITY, "waiting": None, "cancel": "", "worker": ""}
 _FRESH: dict[str, Any] = {
     **_NOT_RUNNING,
     "exit_code": None,

@@ -27,11 +27,11 @@ from tui.widgets.terminal import TerminalPane
 if TYPE_CHECKING:
     from textual.events import Resize
     from textual.timer import Timer
-    from tui.widgets.grid import TerminalGrid
 
     from tui.app import Dashboard
     from tui.gateway import Gateway
     from tui.settings import Settings
+    from tui.widgets.grid import TerminalGrid
 
 _SETTLE = 0.08  # seconds the cursor rests on a task before its terminal is opened
 _LIST_MIN, _LIST_MAX, _SESSION = 36, 72, 122  # cells; a session starts 120 wide
@@ -165,6 +165,15 @@ class MainScreen(Screen[None]):
         if not self._grid_shown:
             self.set_class(self.has_class("-narrow"), "-zoomed")
             self._pane.focus()
+
+    def on_fleet_list_filter_asked(self, message: FleetList.FilterAsked) -> None:
+        self.query_one(FilterBar).open(message.text)
+
+    def on_filter_bar_filtered(self, message: FilterBar.Filtered) -> None:
+        self._list.filter_by(message.filter)
+
+    def on_filter_bar_closed(self) -> None:
+        self._list.focus()
 
     def on_run_opened(self, message: RunOpened) -> None:
         message.stop()
