@@ -8,6 +8,7 @@ import pytest
 from textual import events
 from textual.app import App, ComposeResult
 
+from tui.filters import KEYS, parse
 from tui.state import Fleet, RunView, TaskView
 from tui.themes import THEMES
 from tui.widgets.filter_bar import FilterBar
@@ -93,7 +94,7 @@ async def test_escape_brings_back_what_was() -> None:
         assert app.list.has_focus
 
 
-async def test_an_error_is_shown_where_it_is_and_the_last_good_filter_holds() -> None:
+async def test_an_error_is_shown_and_the_other_terms_hold() -> None:
     app = Host()
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("slash", *"state:failed")
@@ -180,6 +181,14 @@ async def test_no_size_breaks_it(size: tuple[int, int]) -> None:
 )
 def test_offers_come_from_the_fleet(text: str, words: list[str]) -> None:
     assert list(offer(text, len(text), FLEET).words) == words
+
+
+def test_every_key_is_offered_and_every_offer_is_legal() -> None:
+    keys = offer("", 0, FLEET).words
+    assert {key.rstrip(":") for key in keys} == set(KEYS)
+    for key in keys:
+        for word in offer(key, len(key), FLEET).words:
+            assert parse(word)
 
 
 def test_an_offer_is_for_the_word_at_the_cursor() -> None:

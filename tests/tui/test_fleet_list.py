@@ -323,10 +323,10 @@ async def test_the_cursor_stays_on_its_task_and_its_line_when_rows_come_above() 
         app.list.go_to("t00120")
         await pilot.press("j", "j", "k")
         chosen, line, top = app.list.chosen, app.on_screen(), app.list.scroll_y
-        app.list.show(fleet([task(f"a{n}", run="run000") for n in range(7)] + list(before.tasks.values()), ()))
+        app.list.show(fleet([*before.tasks.values(), *(task(f"a{n}", run="newest") for n in range(7))], ()))
         await pilot.pause()
         assert (app.list.chosen, app.on_screen()) == (chosen, line)
-        assert app.list.scroll_y != top
+        assert app.list.scroll_y == top + 8
         assert app.list.render_line(line) is not None
 
 
@@ -388,7 +388,7 @@ async def test_it_wakes_when_an_age_in_sight_changes_and_not_before() -> None:
 
 
 async def test_it_says_when_an_earlier_age_comes_into_sight() -> None:
-    tasks = [*many(100).tasks.values(), task("last", run="run001", state="running", started_at=NOW - 5_000)]
+    tasks = [task("last", run="oldest", state="running", started_at=NOW - 5_000), *many(100).tasks.values()]
     app = Host(fleet(tasks, ()))
     async with app.run_test(size=(60, 15)) as pilot:
         await pilot.press("g")

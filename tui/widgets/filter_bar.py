@@ -16,7 +16,7 @@ from tui.filters import EVERYTHING, Filter, FilterError, parse
 from tui.state import EMPTY, Fleet
 from tui.widgets.filter_words import Offer, offer
 
-_HINT = "words in the name, state:failed agent:dev; tab completes"
+_HINT = "words, state:failed agent:dev -run:x; tab completes"
 
 
 class FilterBar(Input):
@@ -40,7 +40,7 @@ class FilterBar(Input):
     """
 
     class Filtered(Message):
-        """The filter to use now. It does not come while what is typed is none: the last good one holds."""
+        """The filter to use now; while a term is wrong, that of the others."""
 
         def __init__(self, filter: Filter) -> None:
             super().__init__()
@@ -65,7 +65,7 @@ class FilterBar(Input):
 
     def open(self, text: str) -> None:
         """Show the bar with `text`, the filter in force, and take the keys."""
-        self._good = self._before = _parsed(text) or EVERYTHING
+        self._good = self._before = _parsed(text)
         self.value = self._good.text
         self.cursor_position = len(self.value)
         self.display = True
@@ -82,11 +82,13 @@ class FilterBar(Input):
         try:
             found = parse(value)
         except FilterError as error:
-            self._say(str(error) + (f"; {error.hint}" if error.hint else ""), wrong_at=error.position)
-            return
-        self._say(_HINT)
-        self._good = found
-        self.post_message(self.Filtered(found))
+            found = error.kept
+            self._say(f"{error}; {error.hint}" if error.hint else str(error), wrong_at=error.position)
+        else:
+            self._say(_HINT)
+        if found != self._good:
+            self._good = found
+            self.post_message(self.Filtered(found))
 
     def on_blur(self) -> None:
         """Leaving by the mouse keeps the filter; a terminal that loses the focus changes nothing."""
@@ -138,11 +140,11 @@ class FilterBar(Input):
         self.border_subtitle = Content(clip(line(text), max(10, self.size.width)))
 
 
-def _parsed(text: str) -> Filter | None:
+def _parsed(text: str) -> Filter:
     try:
         return parse(text)
-    except FilterError:
-        return None
+    except FilterError as error:
+        return error.kept
 
 
 class _WrongAt(Highlighter):

@@ -8,17 +8,23 @@ from typing import NamedTuple
 
 from tui.badges import BADGES, badge_of
 from tui.cells import line
+from tui.filters import KEYS
 from tui.state import Fleet, TaskView
 
 _MOST = 50  # values offered
-_BADGES = tuple(BADGES)
-
-# key -> its values in one task; those with none offer the key alone
-VALUES: Mapping[str, Callable[[TaskView, Fleet], Iterable[str]]] = {
-    "state": lambda task, fleet: (badge_of(task).word, task.state),
+# what is legal whether a task has it now or not
+_FIXED: Mapping[str, tuple[str, ...]] = {
+    "state": tuple(BADGES),
+    "is": ("waiting", "open", "done", "single", "retried", "dead"),
+    "activity": ("starting", "working", "waiting", "idle", "throttled", "stopped", "unknown"),
+}
+_OF_TASK: Mapping[str, Callable[[TaskView, Fleet], Iterable[str]]] = {
+    "state": lambda task, fleet: {badge_of(task).word, task.state},
+    "activity": lambda task, fleet: (task.activity.word,),
     "agent": lambda task, fleet: (task.agent,),
     "run": lambda task, fleet: (fleet.runs[task.run].name,) if task.run in fleet.runs else (),
     "lane": lambda task, fleet: (task.lane,),
+    "name": lambda task, fleet: (task.name,),
     "worker": lambda task, fleet: (task.worker,),
     "provider": lambda task, fleet: (task.provider,),
     "reason": lambda task, fleet: (task.reason,),
@@ -43,7 +49,7 @@ def offer(text: str, cursor: int, fleet: Fleet) -> Offer:
     word = word[len(lead) :]
     key, colon, value = word.partition(":")
     if not colon:
-        words = [f"{lead}{each}:" for each in VALUES if each.startswith(word.lower())]
+        words = [f"{lead}{each}:" for each in KEYS if each.startswith(word.lower())]
         return Offer(start, end, tuple(words))
     before, _, last = value.rpartition(",")
     before = before + "," if "," in value else ""
@@ -52,16 +58,19 @@ def offer(text: str, cursor: int, fleet: Fleet) -> Offer:
 
 
 def _values(key: str, fleet: Fleet) -> list[str]:
-    if key not in VALUES:
-        return []
+    """Those of the fleet, the commonest first, then what else is legal."""
     counts: Counter[str] = Counter()
-    for task in fleet.tasks.values():
-        counts.update(VALUES[key](task, fleet))
-    if key == "state":
-        counts.update(_BADGES)  # those no task has now are legal too
+    if values := _OF_TASK.get(key):
+        for task in fleet.tasks.values():
+            counts.update(values(task, fleet))
     del counts[""]
-    return [line(value) for value, _ in counts.most_common(_MOST)]
+    fixed = _FIXED.get(key)
+    found = [line(value) for value, _ in counts.most_common(_MOST)]
+    if fixed is None:
+        return found
+    known = [value for value in found if value in fixed]
+    return known + [value for value in fixed if value not in known]
 
 
 def _quoted(value: str) -> str:
-    return f'"{value}"' if " " in value else value
+    return f'"{value}"' if " " in value or "," in value else value

@@ -211,7 +211,7 @@ def run_line(run: RunView, counts: Mapping[str, int], width: int, now: int, *, f
     text, due = _elapsed(run.created_at or None, ended, now, running=done < total)
     age = [Piece(" " + text.rjust(_AGE), MUTED)] if width >= _SHOW_AGE else []
     bar = [Piece(" "), *progress(counts, _BAR)] if width >= _SHOW_AGE else []
-    name = line(run.name) or run.id[-8:]
+    name = line(run.name) or run.id[-8:] or "single tasks"
     tail: list[Piece] = [count, *bar, *trouble]
     room = width - cell_len(head.text) - _cells(tail) - _cells(age)
     if room < min(8, cell_len(name)):

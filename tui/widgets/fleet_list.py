@@ -9,13 +9,13 @@ from textual import events
 from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 from textual.message import Message
-from tui.filters import EVERYTHING, Filter
-from tui.ordering import SORTS, Row, Sort, rows
 
 from tui import tally
 from tui.badges import badge_of
 from tui.cells import clip, line
+from tui.filters import EVERYTHING, Filter
 from tui.messages import RunOpened, TaskChosen, TaskOpened
+from tui.ordering import SORTS, Row, Sort, rows
 from tui.state import EMPTY, Fleet, RunView, TaskView
 from tui.widgets import fleet_lines
 from tui.widgets.fleet_lines import Columns, Extent, Line
@@ -117,7 +117,7 @@ class FleetList(LineList):
             self._longest = fleet_lines.extent(fleet.tasks.values(), workers=len(fleet.workers) > 1)
             self._columns = Columns(0)
         self._list()
-        if self._wanted in fleet.tasks:
+        if self._wanted and self._wanted in fleet.tasks:
             self.go_to(self._wanted)
         elif self._wanted.removeprefix("run ") in fleet.runs:
             self.go_to_run(self._wanted.removeprefix("run "))
@@ -218,7 +218,7 @@ class FleetList(LineList):
         """Rows anew; the cursor stays on its task, or on the heading of its folded run, else at its place."""
         key, run = self._key(), self.run_id
         self._rows = self._listed(self._folded)
-        unfolded = self._listed(()) if self._filter.text and self._folded else self._rows
+        unfolded = self._listed(()) if self._filter and self._folded else self._rows
         self._matching = sum(row.task is not None for row in unfolded)
         index = self._index_of(key) if key else None
         if index is None and run in self._folded:
@@ -264,7 +264,7 @@ class FleetList(LineList):
         total = len(self._fleet.tasks)
         top = f"{total} tasks" if total != 1 else "1 task"
         listed = {row.task.id for row in self._rows if row.task is not None} if self._marks else set()
-        if self._filter.text:
+        if self._filter:
             top = f"{self._matching} of {total}"
         if self._marks:
             top += f", {len(self._marks)} marked"
@@ -304,8 +304,14 @@ class FleetList(LineList):
 
     def action_open(self) -> None:
         row = self._row()
-        if row is not None:
-            self.post_message(TaskOpened(row.task.id) if row.task is not None else RunOpened(row.run))
+        if row is None:
+            return
+        if row.task is not None:
+            self.post_message(TaskOpened(row.task.id))
+        elif row.run:
+            self.post_message(RunOpened(row.run))
+        else:  # the heading of the tasks that belong to no run
+            self._fold(row.run, folded=row.run not in self._folded)
 
     def action_jump(self, badge: str) -> None:
         """To the next task with this badge, round the end and into folded runs."""
