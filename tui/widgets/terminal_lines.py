@@ -15,7 +15,23 @@ from textual.strip import Strip
 from lite.terminal.emulator import PLAIN, TRUE_COLOUR, Row, Run, Style
 
 _MAX_STYLES = 4096  # styles kept; a hostile program has one for each cell
-_PALETTE = tuple(Color.from_ansi(number) for number in range(256))
+# The sixteen colours programs count on, readable on our backgrounds: Textual's own set has orange for blue
+_DARK = (
+    "444a73 ff757f 8bd17c ffc777 82aaff c099ff 86e1fc c8d3f5 828bb8 ff9aa2 b6f0a9 ffdca8 a8c5ff d6bcff b2ebff ffffff"
+)
+_LIGHT = (
+    "1b1f2a b3152a 2a7a1f 8f5a00 1f4fbf 6b2fb3 00707a 8a8f9c 5f6473 d0283f 34902a a86f00 3a6be0 8a4fd0 00848f 6b707d"
+)
+_CUBE = (0, 95, 135, 175, 215, 255)
+
+
+def _palette(sixteen: str) -> tuple[Color, ...]:
+    first = [Color.from_rgb(*bytes.fromhex(each)) for each in sixteen.split()]
+    cube = [Color.from_rgb(red, green, blue) for red in _CUBE for green in _CUBE for blue in _CUBE]
+    return (*first, *cube, *(Color.from_rgb(grey, grey, grey) for grey in range(8, 248, 10)))
+
+
+_PALETTES = {True: _palette(_DARK), False: _palette(_LIGHT)}
 
 Span = tuple[int, int, RichStyle]  # first cell, cell after the last, what is laid over
 
@@ -25,14 +41,15 @@ class Painter:
 
     def __init__(self) -> None:
         self._base = RichStyle()
-        self._blank = RichStyle()
+        self._palette = _PALETTES[True]
         self._styles: dict[Style, RichStyle] = {}
 
-    def use(self, base: RichStyle) -> bool:
+    def use(self, base: RichStyle, *, dark: bool = True) -> bool:
         """False: these are the colours in use already."""
-        if base == self._base and self._styles:
+        if base == self._base and self._palette is _PALETTES[dark] and self._styles:
             return False
         self._base = base
+        self._palette = _PALETTES[dark]
         self._styles = {PLAIN: base}
         return True
 
@@ -60,8 +77,15 @@ class Painter:
             flags["reverse"] = True
         if style.blink:
             flags["blink"] = True
-        looks = RichStyle.from_color(_colour(style.fg), _colour(style.bg))
+        looks = RichStyle.from_color(self._colour(style.fg), self._colour(style.bg))
         return self._base + looks + RichStyle(**flags) if flags else self._base + looks
+
+    def _colour(self, value: int | None) -> Color | None:
+        if value is None:
+            return None
+        if value & TRUE_COLOUR:
+            return Color.from_rgb(value >> 16 & 255, value >> 8 & 255, value & 255)
+        return self._palette[value & 255]
 
     def strip(self, row: Row, width: int, *, first: int = 0) -> Strip:
         """`width` cells of `row` from cell `first` on; blanks where it has none."""
@@ -91,14 +115,6 @@ class Painter:
         if left > 0:
             add(Segment(" " * left, self._base))
         return Strip(segments, width)
-
-
-def _colour(value: int | None) -> Color | None:
-    if value is None:
-        return None
-    if value & TRUE_COLOUR:
-        return Color.from_rgb(value >> 16 & 255, value >> 8 & 255, value & 255)
-    return _PALETTE[value & 255]
 
 
 def _exact(text: str, cells: int) -> str:

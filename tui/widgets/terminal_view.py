@@ -36,7 +36,7 @@ class TerminalView(Widget):
     TerminalView {
         width: 1fr;
         height: 1fr;
-        border: round $border-blurred;
+        border: round $foreground 25%;
         border-title-color: $foreground;
         border-subtitle-color: $text-muted;
         &:focus { border: round $border; }
@@ -64,6 +64,8 @@ class TerminalView(Widget):
         self._strips: dict[int, Strip] = {}
         self._restyled = True
         self._asleep = False
+        self._titled: tuple[object, ...] = ()
+        self._rendered: tuple[Region, list[Strip]] | None = None
         self._viewer = Viewer(
             gateway,
             clock=self._clock,
@@ -170,9 +172,13 @@ class TerminalView(Widget):
         if not self.is_attached:
             return
         viewer = self._viewer
-        title = title_of(viewer.task, viewer.picture.title, self.app.theme_variables, bold=self.has_focus)
-        self._put_label("_border_title", title, top=True)
-        self._put_label("_border_subtitle", Content(" · ".join(self.remarks())), top=False)
+        remarks = " · ".join(self.remarks())
+        says = (viewer.task, viewer.picture.title, self.has_focus, self.app.theme, remarks)
+        if says != self._titled:
+            self._titled = says
+            title = title_of(viewer.task, viewer.picture.title, self.app.theme_variables, bold=self.has_focus)
+            self._put_label("_border_title", title, top=True)
+            self._put_label("_border_subtitle", Content(remarks), top=False)
 
     def _put_label(self, name: str, label: Content, *, top: bool) -> None:
         """A label costs its line only; Textual's own way redraws the widget, and some titles change all the time."""
@@ -218,10 +224,19 @@ class TerminalView(Widget):
         if cursor is not None and self.is_mounted:
             self._refresh_lines([cursor.y])
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """A pane in which nothing changed costs nothing when another one is drawn: Textual asks all of them."""
+        known = self._styles_cache
+        if self._rendered is not None and self._rendered[0] == crop and known._cache and not known._dirty_lines:
+            return self._rendered[1]
+        strips = super().render_lines(crop)
+        self._rendered = (crop, strips)
+        return strips
+
     def render_line(self, y: int) -> Strip:
         if self._restyled:
             self._restyled = False
-            if self._painter.use(self.visual_style.rich_style):
+            if self._painter.use(self.visual_style.rich_style, dark=self.app.current_theme.dark):
                 self._strips.clear()
         strip = self._strips.get(y)
         if strip is None or strip.cell_length != self.size.width:
