@@ -212,11 +212,12 @@ def run_line(run: RunView, counts: Mapping[str, int], width: int, now: int, *, f
     age = [Piece(" " + text.rjust(_AGE), MUTED)] if width >= _SHOW_AGE else []
     bar = [Piece(" "), *progress(counts, _BAR)] if width >= _SHOW_AGE else []
     name = line(run.name) or run.id[-8:] or "single tasks"
-    tail: list[Piece] = [count, *bar, *trouble]
-    room = width - cell_len(head.text) - _cells(tail) - _cells(age)
-    if room < min(8, cell_len(name)):
-        tail = [*trouble, count] if width >= 12 else []
-        room = width - cell_len(head.text) - _cells(tail) - _cells(age)
+    tail: list[Piece] = []
+    room = 0
+    for tail in ([count, *bar, *trouble], [*trouble, count], trouble, []):  # the name gives way last
+        room = width - _cells([head, *tail, *age])
+        if room >= min(8, cell_len(name)):
+            break
     name = clip(name, max(0, room))
     gap = Piece(" " * max(0, room - cell_len(name)))
     return Line([head, Piece(name, STRONG), *tail, gap, *age], due if age else None)

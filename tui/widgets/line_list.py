@@ -193,9 +193,10 @@ class LineList(ScrollView, can_focus=True):
         style = self._styles.get((kind, role))
         if style is None:
             base = self.get_component_rich_style(f"line-list--{kind}") if kind else self.rich_style
+            style = base + style_of(role, self.app.theme_variables)
             if kind == "cursor" and self.app.no_color and self.has_focus:
-                base += Style(reverse=True)
-            style = self._styles[kind, role] = base + style_of(role, self.app.theme_variables)
+                style = self.rich_style + Style(reverse=True)  # in one piece: roles differ in brightness still
+            self._styles[kind, role] = style
         return style
 
     def _blank(self, width: int) -> Strip:
