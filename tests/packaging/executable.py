@@ -60,6 +60,7 @@ class Bare(Project):
 
     def __init__(self, folder: Path, example: str, binary: Path, cache: Path) -> None:
         super().__init__(folder, example)
+        (self.path / "quarterdeck.yaml").touch()  # its home is beside it
         self.command = os.fspath(binary)
         self.env = {
             "PATH": os.fspath(toolbox(folder / "bin")),
