@@ -98,7 +98,7 @@ class Dashboard(App[None]):
     def get_default_screen(self) -> Screen[None]:
         from tui.screens.main import MainScreen
 
-        return MainScreen(self.gateway, self.settings, now=self.now, slow=self.slow, project=str(self.home.root))
+        return MainScreen(self.gateway, self.settings, self.home, now=self.now, slow=self.slow)
 
     def on_mount(self) -> None:
         self.mind_signals()

@@ -18,7 +18,7 @@ from lite.terminal.pump import Ending, Pump
 from lite.terminal.sanitize import safe
 from lite.terminal.wake import Wake, relayed
 from tui.cells import Piece
-from tui.widgets.header import bar_pieces
+from tui.widgets.header import bar_pieces, summary
 
 if TYPE_CHECKING:
     from tui.app import Dashboard
@@ -72,7 +72,7 @@ def caption(fleet: Fleet, name: str) -> str:
 def _bar(app: Dashboard, name: str, detach_key: str, cols: int) -> str:
     """As text and SGR."""
     lead = f" {name}  {detach_key} leaves  "
-    pieces = bar_pieces(app.fleet, max(0, cols - len(lead)), app.now())
+    pieces = bar_pieces(app.fleet, summary(app.fleet), max(0, cols - len(lead)), app.now())
     return f"\x1b[7m{lead}\x1b[0m" + "".join(_coloured(piece, app.theme_variables) for piece in pieces)
 
 

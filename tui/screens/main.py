@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
     from textual.events import Resize
     from textual.timer import Timer
 
+    from lite.home import Home
     from tui.app import Dashboard
     from tui.gateway import Gateway
+    from tui.orders import Draft
     from tui.settings import Settings
     from tui.widgets.grid import TerminalGrid
 
@@ -58,20 +61,18 @@ class MainScreen(Screen[None]):
         Binding("escape", "back", "Back", show=False, id="deck.back"),
     ]
 
-    def __init__(
-        self, gateway: Gateway, settings: Settings, *, now: Callable[[], int], slow: bool, project: str
-    ) -> None:
+    def __init__(self, gateway: Gateway, settings: Settings, home: Home, *, now: Callable[[], int], slow: bool) -> None:
         super().__init__()
         self._gateway = gateway
         self._settings = settings
         self._now = now
         self._slow = slow
-        self._project = project
+        self._home = home
         self._fleet = EMPTY
         self._chosen = ""
         self._settling: Timer | None = None
         self._ageing: Timer | None = None
-        self._draft: object = None
+        self._draft: Draft | None = None
         self._grid: TerminalGrid | None = None
 
     def compose(self) -> ComposeResult:
@@ -174,6 +175,9 @@ class MainScreen(Screen[None]):
 
     def on_filter_bar_closed(self) -> None:
         self._list.focus()
+
+    def on_line_list_sooner(self) -> None:
+        self._age()
 
     def on_run_opened(self, message: RunOpened) -> None:
         message.stop()
@@ -282,7 +286,7 @@ class MainScreen(Screen[None]):
     async def action_new(self) -> None:
         from tui.screens.new_task import NewTask
 
-        screen = NewTask(self._gateway, self._fleet, draft=self._draft)
+        screen = NewTask(self._gateway, self._fleet, self._draft, cwd=str(Path.cwd()))
         task = await self.app.push_screen_wait(screen)
         self._draft = screen.draft
         if task:
@@ -292,7 +296,7 @@ class MainScreen(Screen[None]):
     async def action_plans(self) -> None:
         from tui.screens.plans import PlanPicker
 
-        run = await self.app.push_screen_wait(PlanPicker(self._gateway, self._project))
+        run = await self.app.push_screen_wait(PlanPicker(self._gateway, project_of(self._home)))
         if run:
             self._list.go_to_run(run)
 
@@ -319,7 +323,8 @@ class MainScreen(Screen[None]):
         if len(tasks) > 8:
             lines.append(f"and {len(tasks) - 8} more")
         question = f"{verb} {breakdown(tasks)}?"
-        return bool(await self.app.push_screen_wait(Confirm(question, lines, yes=verb)))
+        sure: bool = await self.app.push_screen_wait(Confirm(question, lines, yes=verb))
+        return sure
 
     async def _act(self, done: str, call: Callable[[str], Awaitable[object]], tasks: Sequence[TaskView]) -> None:
         report: Report = await act(call, [task.id for task in tasks])
@@ -357,7 +362,7 @@ class MainScreen(Screen[None]):
 
         self.deck.tell("starting the supervisor")
         try:
-            await start_supervisor(self._project, self.deck.environ)
+            await start_supervisor(str(self._home.root), self.deck.environ)
         except QuarterdeckError as error:
             self.deck.complain(error)
 
@@ -367,3 +372,8 @@ class MainScreen(Screen[None]):
         if action in ("cancel", "retry", "send", "explain", "type", "attach") and not self._fleet.tasks:
             return None
         return True
+
+
+def project_of(home: Home) -> Path:
+    """Where its plans are looked for: beside `.quarterdeck/`, else where the dashboard was opened."""
+    return home.root.parent if home.root.name == ".quarterdeck" else Path.cwd()
