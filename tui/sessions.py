@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lite.aio.tasks import Job, Jobs
-from lite.errors import NotSupported, QuarterdeckError
+from lite.errors import NoSupervisor, NotSupported, QuarterdeckError
 from lite.recordings.layout import SIZE
 from lite.terminal import packets
 from tui.gateway import Gateway
@@ -22,6 +22,7 @@ HIGH, LOW = 256 << 10, 64 << 10  # bytes not yet taken at which reading stops an
 TAIL = 1 << 20  # bytes of an ended session's recording that are replayed
 FIRST_SIZE = (120, 40)  # of every session, until something says otherwise
 _LINE = 1 << 16  # bytes in which the end of a line is looked for
+SKIP = 8 << 20  # bytes a pane may be behind before it goes on from the session's present
 _MAX_UNSENT = 1 << 20  # bytes typed that the session has not taken; what a holder keeps itself
 
 
@@ -105,6 +106,8 @@ class SessionLink:
         self._queue: deque[tuple[Event | None, int]] = deque()  # with the offset after it, -1: none
         self._waiting = 0  # bytes in the queue
         self._room = asyncio.Event()
+        self._address = ""  # where it was reached last; holders outlive the supervisor
+        self._asked_size = (0, 0)
         self._unsent: list[bytes] = []  # packets, until the session has greeted
 
     def __repr__(self) -> str:
@@ -134,7 +137,7 @@ class SessionLink:
         """Connect to the live session, as its driver with `control`; a connection open before is dropped. Goes on at
         `offset`, or with `fresh` from the last safe mark. What fails arrives as `Lost`."""
         self._hang_up()
-        self.control = control
+        self.control, self._asked_size = control, size
         if fresh:
             self.offset = packets.SAFE_MARK
         self._job = self._jobs.spawn(self._connect(control, size), "connect")
@@ -166,11 +169,8 @@ class SessionLink:
 
     async def _connect(self, control: bool, size: tuple[int, int]) -> None:
         try:
-            offer = await self._gateway.attach(self.session, control=control)
-            if not offer["address"]:
-                raise NotSupported("this session lives on another machine")
             loop = asyncio.get_running_loop()
-            path = offer["address"].removeprefix("unix:")
+            path = await self._way(control)
             greeting = packets.hello(packets.CONTROL if control else packets.WATCH, 0, self.offset, *size)
             wire = _Wire(self, greeting)
             self._wire = wire
@@ -179,6 +179,19 @@ class SessionLink:
             self._wire = None
             reason = error.message if isinstance(error, QuarterdeckError) else (error.strerror or str(error))
             self.put(Lost(reason))
+
+    async def _way(self, control: bool) -> str:
+        """The path of the session's socket."""
+        try:
+            offer = await self._gateway.attach(self.session, control=control)
+        except NoSupervisor:
+            if not self._address:
+                raise
+            return self._address
+        if not offer["address"]:
+            raise NotSupported("this session lives on another machine")
+        self._address = offer["address"].removeprefix("unix:")
+        return self._address
 
     async def _replay(self, ending: str) -> None:
         try:
@@ -222,8 +235,8 @@ class SessionLink:
             self._waiting -= len(event.data)
             if self._waiting <= LOW:
                 self._room.set()
-                if self._wire is not None:
-                    self._wire.resume()
+                if self._wire is not None and self._wire.resume():
+                    self._wire.send(packets.encode(packets.INSPECT))  # how far behind are we?
         elif isinstance(event, Fresh | Resized):
             self.size = (event.cols, event.rows)
         return event
@@ -275,6 +288,10 @@ class SessionLink:
             accepted, reason = packets.parse_ack(payload)
             if not accepted:
                 self._refused(reason)
+        elif kind == packets.INFO:
+            end = packets.parse_info(payload)[3]
+            if self.offset >= 0 and end - self.offset - self._waiting > SKIP:
+                self.open(control=self.control, size=self._asked_size, fresh=True)
         elif kind == packets.EXIT:
             wire.over = True
             self.put(Ended(how_it_ended(payload)))
@@ -315,6 +332,7 @@ class SessionLink:
         self._send(packets.encode(packets.INPUT, data))
 
     def resize(self, cols: int, rows: int) -> None:
+        self._asked_size = (cols, rows)
         self._send(packets.resize(cols, rows))
 
     @property
@@ -383,10 +401,13 @@ class _Wire(asyncio.Protocol):
             self._paused = True
             self._transport.pause_reading()
 
-    def resume(self) -> None:
-        if self._transport is not None and self._paused and not self._transport.is_closing():
-            self._paused = False
-            self._transport.resume_reading()
+    def resume(self) -> bool:
+        """True: it had been paused."""
+        if self._transport is None or not self._paused or self._transport.is_closing():
+            return False
+        self._paused = False
+        self._transport.resume_reading()
+        return True
 
     def close(self) -> None:
         self._closed = True

@@ -7,10 +7,10 @@ from enum import Enum
 
 from tui.gateway import Gateway
 from tui.pacing import FrameClock, Frames, Turns
+from tui.picture import MakeEmulator, Picture
 from tui.sessions import Ended, Fresh, Gap, Joined, Lost, Output, Preamble, Resized, SessionLink
 from tui.state import TaskView
-from tui.widgets.terminal_picture import MakeEmulator, Picture
-from tui.widgets.terminal_title import ending_of, short
+from tui.wording import ending_of, short
 
 HOLD = 0.150  # seconds a synchronized frame may take
 CATCH_UP = 0.300  # seconds in which the replay before a session's present is not drawn

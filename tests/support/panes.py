@@ -148,6 +148,8 @@ class Held:
                 self.typed += payload
                 self.print(payload, packets.IN)
             writer.write(packets.ack(not self.refuse, self.refuse))
+        elif kind == packets.INSPECT:
+            writer.write(packets.info(True, 1, 0, self.end, self.cols, self.rows))
         elif kind == packets.RESIZE:
             self.sizes.append(packets.parse_resize(payload))
             self.resize(*packets.parse_resize(payload))

@@ -10,7 +10,7 @@ from lite.terminal import packets
 from lite.terminal.emulators import make_emulator
 from tests.support.panes import Alone, HandClock, eventually, holding, running, shown
 from tui.pacing import FOCUSED, SLICE, UNFOCUSED, Frames, Turns
-from tui.sessions import HIGH, Lost, Output, SessionLink
+from tui.sessions import HIGH, SKIP, Lost, Output, SessionLink
 from tui.viewing import HOLD, Standing, Viewer
 from tui.widgets.terminal import TerminalPane
 
@@ -192,6 +192,45 @@ async def test_a_flood_stops_the_reading_and_loses_nothing(tmp_path: Path) -> No
                 found += event.data
                 assert link.offset == len(found)
         assert bytes(found) == data
+        await link.close()
+
+
+async def test_far_behind_it_goes_on_from_the_present(tmp_path: Path) -> None:
+    async with holding(tmp_path, "one") as gateway, Alone(TerminalPane(gateway)).run_test() as pilot:  # type: ignore[arg-type]
+        held = gateway.sessions["one"]
+        link = SessionLink(gateway, "one", arrived=lambda: None, refused=lambda _: None)  # type: ignore[arg-type]
+        link.open(control=True, size=(70, 20), fresh=True)
+        await eventually(pilot, lambda: link.live)
+        held.print(b"x" * (HIGH + (1 << 20)))
+        await eventually(pilot, lambda: link.waiting > HIGH)
+        held.end += SKIP  # which the holder has recorded meanwhile, and sends at our pace
+        held.mark = (held.end, b"")
+        held.entries.append((held.end, packets.OUT, b"the present"))
+        held.end += len(b"the present")
+        found = b""
+        for _ in range(2000):
+            event = link.take()
+            if event is None:
+                await pilot.pause()
+            elif isinstance(event, Output):
+                found = event.data
+            if found == b"the present":
+                break
+        assert found == b"the present"
+        assert held.hellos[1:] == [(packets.CONTROL, packets.SAFE_MARK, 70, 20)]
+        await link.close()
+
+
+async def test_the_session_is_reached_again_without_a_supervisor(tmp_path: Path) -> None:
+    async with holding(tmp_path, "one") as gateway, Alone(TerminalPane(gateway)).run_test() as pilot:  # type: ignore[arg-type]
+        held = gateway.sessions["one"]
+        link = SessionLink(gateway, "one", arrived=lambda: None, refused=lambda _: None)  # type: ignore[arg-type]
+        link.open(fresh=True)
+        await eventually(pilot, lambda: link.live)
+        gateway.gone = True
+        link.open(control=True, size=(70, 20))
+        link.send(b"typed")
+        await eventually(pilot, lambda: held.typed == b"typed")
         await link.close()
 
 

@@ -10,7 +10,7 @@ from lite.terminal.emulator import Row, plain
 from tui.scroll_pages import History, matches
 from tui.widgets.terminal_lines import row_cells
 from tui.widgets.terminal_marks import MOST, Marked, Place, cells_at, copied
-from tui.widgets.terminal_title import short
+from tui.wording import short
 
 READING = "reading…"
 

@@ -21,9 +21,9 @@ from tui.state import TaskView
 from tui.widgets.scrollback import Scrollback
 from tui.widgets.terminal_lines import Span, laid_over
 from tui.widgets.terminal_marks import Marked, Place, copied
-from tui.widgets.terminal_title import short
 from tui.widgets.terminal_typing import Typist
 from tui.widgets.terminal_view import TerminalView
+from tui.wording import short
 
 _SETTLE = 0.05  # seconds the pane's size rests before the session is told
 _WHEEL = 3  # lines

@@ -13,11 +13,12 @@ from textual.widget import Widget
 from lite.terminal.emulator import Emulator
 from tui.gateway import Gateway
 from tui.pacing import FOCUSED, SLOW_LINK, UNFOCUSED, FrameClock, LoopClock, Turns
+from tui.picture import SCROLLBACK
 from tui.state import TaskView
 from tui.viewing import Standing, Viewer
 from tui.widgets.terminal_lines import Painter, laid_over, line_of
-from tui.widgets.terminal_picture import SCROLLBACK
-from tui.widgets.terminal_title import instead_of_terminal, title_of
+from tui.widgets.terminal_title import title_of
+from tui.wording import instead_of_terminal
 
 _CURSORS = {"underline": RichStyle(underline=True)}
 _BLOCK = RichStyle(reverse=True)
