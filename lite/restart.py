@@ -9,6 +9,7 @@ import os
 import sys
 
 EXECUTABLE = "QD_EXECUTABLE"  # set by the single file that started us: its own path
+CACHE = "QD_CACHE_DIR"  # where that file may unpack itself
 
 
 def self_command(*args: str) -> list[str]:

@@ -12,7 +12,7 @@ from lite.aio.tasks import Jobs
 from lite.errors import ExecutorError
 from lite.executors.local import nursery
 from lite.home import Home
-from lite.restart import self_command
+from lite.restart import CACHE, self_command
 from lite.terminal import packets
 
 log = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ class NurseryLink:
 
 def _spawn(home: Home, ready: int) -> subprocess.Popen[bytes]:
     """Popen, not posix_spawn: that one leaves two signals ignored for good."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("QD_")}
+    environment = {key: value for key, value in os.environ.items() if key == CACHE or not key.startswith("QD_")}
     environment["QD_HOME"] = str(home.root)
     argv = self_command("_nursery", str(home.root), str(home.nursery_socket), str(ready))
     descriptor = os.open(home.nursery_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
