@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
+from operator import attrgetter
 from types import MappingProxyType
+from typing import Any
 
 OPEN = frozenset({"queued", "running"})
 
@@ -83,6 +85,7 @@ class TaskView:
     created_at: int = 0
     started_at: int | None = None
     ended_at: int | None = None
+    cursor: int = field(default=0, compare=False, repr=False)  # all events up to it are in
 
     @property
     def open(self) -> bool:
@@ -92,6 +95,22 @@ class TaskView:
     def asks(self) -> bool:
         """Does it wait for a person?"""
         return self.state == "running" and (self.waiting is not None or self.activity.word == "waiting")
+
+
+_NAMES = tuple(each.name for each in fields(TaskView))
+_values = attrgetter(*_NAMES)
+_SETTERS = {name: getattr(TaskView, name).__set__ for name in _NAMES}
+_ALL_SETTERS = tuple(_SETTERS.values())
+
+
+def evolve(task: TaskView, changed: Mapping[str, Any]) -> TaskView:
+    """`dataclasses.replace` at a third of its cost: every event makes a row."""
+    row = object.__new__(TaskView)
+    for set_value, value in zip(_ALL_SETTERS, _values(task), strict=True):
+        set_value(row, value)
+    for name, value in changed.items():
+        _SETTERS[name](row, value)
+    return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +123,13 @@ class RunView:
     state: str = "running"
     created_at: int = 0
     ended_at: int | None = None
+    cursor: int = field(default=0, compare=False, repr=False)  # all events up to it are in
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
+    """`state` and `running` are of the moment the workers were read: when one came, went or was cordoned."""
+
     id: str
     node: str = ""
     state: str = ""

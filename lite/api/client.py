@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import time
 
-from lite import __version__, errors
-from lite.api.exchange import HINT, Connection, Disconnected, quote, target
-from lite.errors import NoSupervisor, QuarterdeckError
+from lite import __version__
+from lite.api.exchange import HINT, Connection, Disconnected, quote, rebuilt, target
+from lite.errors import NoSupervisor
 
 TYPE_CHECKING = False  # type checkers take it for true; importing typing costs as much as argparse
 if TYPE_CHECKING:
@@ -310,6 +310,8 @@ class Client:
             assert connection is not None
             connection.settimeout(seconds)
             try:
+                if self._aborted:
+                    raise Disconnected("it was left")
                 connection.send(method, path, headers, data)
                 status, answered = connection.answer()
                 content = b"".join(connection.body())
@@ -370,25 +372,6 @@ class Client:
                     raise
             time.sleep(delay)  # nobody is there to be waited on
             delay = min(delay * 2, 0.5)
-
-
-def rebuilt(status: int, content: bytes) -> QuarterdeckError:
-    """The error in an answer's body, as the class of `lite.errors` with its code."""
-    try:
-        told = json.loads(content)["error"]
-        code, message = str(told["code"]), str(told["message"])
-    except (ValueError, KeyError, TypeError):
-        return QuarterdeckError(f"the supervisor answered with status {status}", hint="qd doctor")
-    kind = _kinds().get(code) or (errors.UsageError if 400 <= status < 500 else QuarterdeckError)
-    return kind(message, hint=str(told.get("hint", "")), place=str(told.get("place", "")))
-
-
-def _kinds() -> dict[str, type[QuarterdeckError]]:
-    return {
-        kind.code: kind
-        for kind in vars(errors).values()
-        if isinstance(kind, type) and issubclass(kind, QuarterdeckError)
-    }
 
 
 def _task(ref: str) -> str:

@@ -6,9 +6,11 @@ Part of the light client: no http.client (30 ms), no asyncio.
 from __future__ import annotations
 
 import _socket as socket  # what is used of it, without the 3 ms of the module around it
+import json
 import select
 
-from lite.errors import NoSupervisor
+from lite import errors
+from lite.errors import NoSupervisor, QuarterdeckError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -159,6 +161,25 @@ def _number(text: str, base: int) -> int:
         return int(text, base)
     except ValueError:
         raise Disconnected("something else than a supervisor spoke") from None
+
+
+def rebuilt(status: int, content: bytes) -> QuarterdeckError:
+    """The error in an answer's body, as the class of `lite.errors` with its code."""
+    try:
+        told = json.loads(content)["error"]
+        code, message = str(told["code"]), str(told["message"])
+    except (ValueError, KeyError, TypeError):
+        return QuarterdeckError(f"the supervisor answered with status {status}", hint="qd doctor")
+    kind = _kinds().get(code) or (errors.UsageError if 400 <= status < 500 else QuarterdeckError)
+    return kind(message, hint=str(told.get("hint", "")), place=str(told.get("place", "")))
+
+
+def _kinds() -> dict[str, type[QuarterdeckError]]:
+    return {
+        kind.code: kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, QuarterdeckError)
+    }
 
 
 def quote(text: str) -> str:

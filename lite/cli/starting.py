@@ -126,7 +126,7 @@ def _failed(home: Home, line: str | None, process: subprocess.Popen[bytes]) -> N
     if told.get("code") == "already-running":
         _join_other(home)
         return
-    from lite.api.client import rebuilt
+    from lite.api.exchange import rebuilt
 
     error = rebuilt(503, json.dumps({"error": told}).encode())
     error.hint = error.hint or hint

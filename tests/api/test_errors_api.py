@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from lite import errors
-from lite.api.client import rebuilt
+from lite.api.exchange import rebuilt
 from lite.api.server.edge import MAX_BODY
 from tests.api.stub_operations import StubOperations
 

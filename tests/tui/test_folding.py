@@ -19,8 +19,9 @@ from lite.model.task import Assignment, Lease, Outcome, OutcomeKind, Progress, S
 from lite.rules.dag import Consequence
 from providers.base import Usage
 from tests.rules.making import NOW, spec
-from tui.folding import Activities, Events, Forget, Linked, Rows, Runs, fold, task_view
+from tui.folding import Activities, Events, Forget, Linked, Runs, fold, rows
 from tui.state import EMPTY, Link, TaskView
+from tui.views import task_view
 
 ACTIONS = (
     "claim",
@@ -40,7 +41,7 @@ ACTIONS = (
 )
 # what the log does not tell: measured while it runs, or a text of the row alone
 UNTOLD = {"provider", "mode", "prompt", "command", "touches", "priority", "retries", "seq", "cost_usd", "cost_source"}
-UNTOLD |= {"tokens_in", "tokens_out"}
+UNTOLD |= {"tokens_in", "tokens_out", "cursor"}
 
 
 def _wired(message: Any) -> Any:
@@ -140,7 +141,8 @@ def test_events_over_any_row_give_the_last_row(actions: list[str], data: st.Data
     first = data.draw(st.integers(0, history.marks[at]), "events replayed from")
     cut = data.draw(st.integers(first, len(history.events)), "page ends")
     pages = [Events(history.events[first:cut]), Events(history.events[cut:])]
-    fleet = fold(fold(EMPTY, [Rows([history.rows[at]])]), pages)
+    known = data.draw(st.integers(0, history.marks[at]), "cursor known before the row was read")
+    fleet = fold(fold(EMPTY, [rows([history.rows[at]], known)]), pages)
     assert told(fleet.tasks[history.task.id]) == told(task_view(history.rows[-1]))
 
 
@@ -154,7 +156,7 @@ def test_events_alone_tell_what_they_can(actions: list[str]) -> None:
 
 def test_saying_everything_again_changes_nothing() -> None:
     history = History(["claim", "start", "ask", "answer", "fail", "claim", "succeed"])
-    once = fold(EMPTY, [Rows([history.rows[-1]]), Events(history.events)])
+    once = fold(EMPTY, [rows([history.rows[-1]]), Events(history.events)])
     assert fold(once, [Events(history.events)]) == once
 
 
@@ -174,15 +176,15 @@ def test_what_is_unknown_is_passed_over() -> None:
 
 
 def test_tasks_stay_in_order_of_submission_whichever_page_comes_first() -> None:
-    rows = [task_json(changes.submitted(spec(f"t{at}"), at, NOW)[0], None) for at in range(1, 7)]
-    fleet = fold(EMPTY, [Rows(rows[4:]), Rows(rows[:4], complete=True)])
+    found = [task_json(changes.submitted(spec(f"t{at}"), at, NOW)[0], None) for at in range(1, 7)]
+    fleet = fold(EMPTY, [rows(found[4:]), rows(found[:4], complete=True)])
     assert [task.seq for task in fleet.tasks.values()] == [1, 2, 3, 4, 5, 6]
     assert fleet.complete
 
 
 def test_a_fleet_handed_out_is_never_changed() -> None:
     history = History(["claim", "start"])
-    before = fold(EMPTY, [Rows([history.rows[0]])])
+    before = fold(EMPTY, [rows([history.rows[0]])])
     kept = dict(before.tasks)
     fold(before, [Events(history.events), Forget()])
     assert dict(before.tasks) == kept
@@ -194,7 +196,7 @@ def test_activity_is_of_running_tasks_and_the_newest_wins() -> None:
     row = _wired(task_json(history.task, working))
     older = {"task": row["id"], "activity": "idle", "source": "s", "rule": "r", "since": NOW, "text": ""}
     newer = older | {"since": NOW + 10_000, "text": "x" * 5000}
-    fleet = fold(EMPTY, [Rows([row]), Activities([older])])  # type: ignore[list-item]
+    fleet = fold(EMPTY, [rows([row]), Activities([older])])  # type: ignore[list-item]
     assert fleet.tasks[row["id"]].activity.word == "working"
     fleet = fold(fleet, [Activities([newer])])  # type: ignore[list-item]
     assert fleet.tasks[row["id"]].activity.word == "idle"
@@ -206,7 +208,7 @@ def test_activity_is_of_running_tasks_and_the_newest_wins() -> None:
 
 def test_a_lost_link_keeps_what_is_shown() -> None:
     history = History(["claim"])
-    fleet = fold(EMPTY, [Rows(history.rows[-1:]), Linked(Link.LOST, NOW, "it has gone")])
+    fleet = fold(EMPTY, [rows(history.rows[-1:]), Linked(Link.LOST, NOW, "it has gone")])
     assert (fleet.link, fleet.link_text, len(fleet.tasks)) == (Link.LOST, "it has gone", 1)
     assert len(fold(fleet, [Forget()]).tasks) == 0
     assert fold(fleet, [Forget()]).link is Link.LOST
