@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
 
 from lite.api.client import Client
@@ -29,28 +31,47 @@ _KEPT = 4  # idle clients, each with its connection
 
 
 class SocketGateway:
-    """One home. Implements `tui.gateway.Gateway`; close it at the end."""
+    """One home. Implements `tui.gateway.Gateway`; close it at the end. A call whose caller was cancelled goes on in its
+    thread: half a submission helps nobody."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
+        self._lock = threading.Lock()
         self._idle: list[Client] = []
+        self._busy: set[Client] = set()
+        self._closed = False
 
     def __repr__(self) -> str:
-        return f"<SocketGateway {self._home.root} {len(self._idle)} idle>"
+        return f"<SocketGateway {self._home.root} {len(self._busy)} busy, {len(self._idle)} idle>"
 
     def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
+        """What is under way raises `NoSupervisor`, and whatever would begin."""
+        with self._lock:
+            self._closed = True
+            for client in self._busy:
+                client.abort()
+            while self._idle:
+                self._idle.pop().close()
 
     async def _call(self, ask: Callable[[Client], _Answer]) -> _Answer:
-        client = self._idle.pop() if self._idle else Client(self._home.socket_path)
+        return await asyncio.to_thread(self._ask, ask)
+
+    def _ask(self, ask: Callable[[Client], _Answer]) -> _Answer:
+        """In a thread, which has the client to itself."""
+        with self._lock:
+            client = self._idle.pop() if self._idle else Client(self._home.socket_path)
+            self._busy.add(client)
+            if self._closed:
+                client.abort()
         try:
-            return await asyncio.to_thread(ask, client)
+            return ask(client)
         finally:
-            if len(self._idle) < _KEPT:
-                self._idle.append(client)
-            else:
-                client.close()
+            with self._lock:
+                self._busy.discard(client)
+                if len(self._idle) < _KEPT and not self._closed:
+                    self._idle.append(client)
+                else:
+                    client.close()
 
     async def submit(self, body: SubmitBody) -> SubmittedJson:
         return await self._call(lambda client: client.submit(body))
@@ -83,29 +104,45 @@ class SocketGateway:
         return await self._call(lambda client: client.attach(session, control=control, local=True))
 
     async def recording(self, session: str, offset: int, limit: int) -> Sequence[Chunk]:
-        directory = self._home.session(session)
-        if directory.is_dir():
-            return await asyncio.to_thread(Recording(directory).read, offset, limit)
-        return await self._call(lambda client: _limited(client, session, offset, limit))
+        def read() -> Sequence[Chunk]:
+            kept = self._kept(session)
+            if kept is not None:
+                return kept.read(offset, limit)
+            return self._ask(lambda client: _limited(client, session, offset, limit))
+
+        return await asyncio.to_thread(read)
 
     async def recording_end(self, session: str) -> tuple[int, int]:
+        def look() -> tuple[int, int]:
+            kept = self._kept(session)
+            if kept is not None:
+                return kept.start(), kept.end()
+            return self._ask(lambda client: _extent(client, session))
+
+        return await asyncio.to_thread(look)
+
+    def _kept(self, session: str) -> Recording | None:
+        """The recording itself, when the session ran on this machine."""
         directory = self._home.session(session)
-        if directory.is_dir():
-            return await asyncio.to_thread(_extent, Recording(directory))
-        chunks = await self._call(lambda client: list(client.recording(session)))
-        return (chunks[0][0], chunks[-1][0] + len(chunks[-1][2])) if chunks else (0, 0)
+        return Recording(directory) if directory.is_dir() else None
 
 
-def _extent(recording: Recording) -> tuple[int, int]:
-    return recording.start(), recording.end()
+def _extent(client: Client, session: str) -> tuple[int, int]:
+    start: int | None = None
+    end = 0
+    for offset, _, data in client.recording(session):
+        start = offset if start is None else start
+        end = offset + len(data)
+    return start or 0, end
 
 
 def _limited(client: Client, session: str, offset: int, limit: int) -> list[Chunk]:
     found: list[Chunk] = []
     left = limit
-    for chunk in client.recording(session, offset):
-        found.append((chunk[0], chunk[1], chunk[2][:left]))
-        left -= len(chunk[2])
-        if left <= 0:
-            break
+    with closing(client.recording(session, offset)) as chunks:
+        for at, stream, data in chunks:
+            found.append((at, stream, data[:left]))
+            left -= len(data)
+            if left <= 0:
+                break
     return found

@@ -115,14 +115,14 @@ class Feed:
             while not self._closed.is_set():
                 self._live.wait()
                 try:
-                    pages = client.activities()
-                    next(pages)
-                    cursor = client.status()["cursor"]
-                    self._bring(rows(client.tasks(state=("running",)), cursor))
-                    pause = _AGAIN[0]
-                    for changes in pages:
-                        if changes:
-                            self._bring(Activities(changes))
+                    with contextlib.closing(client.activities()) as pages:
+                        next(pages)
+                        cursor = client.status()["cursor"]
+                        self._bring(rows(client.tasks(state=("running",)), cursor))
+                        pause = _AGAIN[0]
+                        for changes in pages:
+                            if changes:
+                                self._bring(Activities(changes))
                 except QuarterdeckError:
                     pass  # the other thread says so
                 except Exception:

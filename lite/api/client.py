@@ -15,7 +15,7 @@ from lite.errors import NoSupervisor
 
 TYPE_CHECKING = False  # type checkers take it for true; importing typing costs as much as argparse
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
     from typing import Any
 
     from lite.api.messages import (
@@ -193,7 +193,7 @@ class Client:
 
     def recording(
         self, session: str, offset: int = 0, *, follow: bool = False, stream: str = ""
-    ) -> Iterator[tuple[int, int, bytes]]:
+    ) -> Generator[tuple[int, int, bytes], None, None]:
         """(logical offset, stream as in `lite.terminal.packets`, bytes) from `offset` on; a jump of the offset is a gap
         in what was kept. `stream`: only "out" or "err". With `follow`: until the session has ended, across restarts of
         the supervisor."""
@@ -277,16 +277,16 @@ class Client:
                 return
             time.sleep(_BREATH)
 
-    def event_pages(self, after: int) -> Iterator[list[EventJson]]:
+    def event_pages(self, after: int) -> Generator[list[EventJson], None, None]:
         """The log from `after` on over one connection, in pages as they arrive; an empty page is a heartbeat, and the
         first says that it is connected. Raises `NoSupervisor` when the connection ends."""
         yield from self._pages(target("/v1/events/stream", {"after": after}))
 
-    def activities(self) -> Iterator[list[ActivityJson]]:
+    def activities(self) -> Generator[list[ActivityJson], None, None]:
         """Changes of activity from now on, in the same way."""
         yield from self._pages("/v1/activities/stream")
 
-    def _pages(self, path: str) -> Iterator[list[Any]]:
+    def _pages(self, path: str) -> Generator[list[Any], None, None]:
         rest = b""
         try:
             for piece in self._stream(path, 0.0):
