@@ -7,7 +7,6 @@ on at its pace from the recording, so a flood costs neither memory here nor time
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from lite.errors import NoSupervisor, NotSupported, QuarterdeckError
 from lite.recordings.layout import SIZE
 from lite.terminal import packets
 from tui.gateway import Gateway
+from tui.wire import Wire
+from tui.wording import how_it_ended
 
 HIGH, LOW = 256 << 10, 64 << 10  # bytes not yet taken at which reading stops and goes on
 TAIL = 1 << 20  # bytes of an ended session's recording that are replayed
@@ -102,7 +103,7 @@ class SessionLink:
         self._refused = refused
         self._jobs = Jobs(f"session {session}")
         self._job: Job | None = None
-        self._wire: _Wire | None = None
+        self._wire: Wire | None = None
         self._queue: deque[tuple[Event | None, int]] = deque()  # with the offset after it, -1: none
         self._waiting = 0  # bytes in the queue
         self._room = asyncio.Event()
@@ -172,7 +173,7 @@ class SessionLink:
             loop = asyncio.get_running_loop()
             path = await self._way(control)
             greeting = packets.hello(packets.CONTROL if control else packets.WATCH, 0, self.offset, *size)
-            wire = _Wire(self, greeting)
+            wire = Wire(self, greeting)
             self._wire = wire
             await loop.create_unix_connection(lambda: wire, path)
         except (QuarterdeckError, OSError) as error:
@@ -268,7 +269,7 @@ class SessionLink:
         else:
             self.offset = after
 
-    def received(self, wire: _Wire, kind: int, payload: bytes) -> None:
+    def received(self, wire: Wire, kind: int, payload: bytes) -> None:
         if wire is not self._wire:
             return
         if kind == packets.OUTPUT:
@@ -299,7 +300,7 @@ class SessionLink:
             wire.over = True
             self.put(Lost(payload.decode("utf-8", "replace")))
 
-    def _welcomed(self, wire: _Wire, payload: bytes) -> None:
+    def _welcomed(self, wire: Wire, payload: bytes) -> None:
         protocol, _, cols, rows, _, end, _ = packets.parse_welcome(payload)
         if not packets.OLDEST_PROTOCOL <= protocol <= packets.PROTOCOL:
             wire.over = True
@@ -316,7 +317,7 @@ class SessionLink:
             wire.send(packet)
         self._unsent.clear()
 
-    def lost(self, wire: _Wire, reason: str) -> None:
+    def lost(self, wire: Wire, reason: str) -> None:
         if wire is self._wire:
             self._wire = None
             if not wire.over:
@@ -350,86 +351,3 @@ class SessionLink:
             self._unsent.append(packet)
         else:
             self._refused("not connected")
-
-
-class _Wire(asyncio.Protocol):
-    """One connection to a holder."""
-
-    def __init__(self, link: SessionLink, greeting: bytes) -> None:
-        self.greeted = False
-        self.over = False  # its end was told: the connection's is no news
-        self._link = link
-        self._greeting = greeting
-        self._decoder = packets.Decoder()
-        self._transport: asyncio.Transport | None = None
-        self._closed = False
-        self._paused = False
-
-    @property
-    def unsent(self) -> int:
-        return self._transport.get_write_buffer_size() if self._transport is not None else 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        if self._closed:
-            transport.abort()
-            return
-        transport.write(self._greeting)
-
-    def data_received(self, data: bytes) -> None:
-        if self._closed:
-            return
-        try:
-            for kind, payload in self._decoder.feed(data):
-                self._link.received(self, kind, payload)
-        except (ValueError, IndexError, packets.Malformed) as error:
-            self._link.lost(self, f"the session speaks nonsense: {error}")
-            self.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        if not self._closed:
-            self._link.lost(self, "the connection to the session was lost")
-
-    def send(self, packet: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(packet)
-
-    def pause(self) -> None:
-        if self._transport is not None and not self._paused and not self._transport.is_closing():
-            self._paused = True
-            self._transport.pause_reading()
-
-    def resume(self) -> bool:
-        """True: it had been paused."""
-        if self._transport is None or not self._paused or self._transport.is_closing():
-            return False
-        self._paused = False
-        self._transport.resume_reading()
-        return True
-
-    def close(self) -> None:
-        self._closed = True
-        if self._transport is not None:
-            self._transport.abort() if self._paused else self._transport.close()
-
-
-def how_it_ended(exit_json: bytes) -> str:
-    """One line of a holder's `exit.json`: "exit 0", "killed by signal 9"; its message is made safe by who shows it."""
-    try:
-        told = json.loads(exit_json)
-    except ValueError:
-        return "ended"
-    if not isinstance(told, dict):
-        return "ended"
-    message = told.get("message")
-    return ending_text(told.get("exit_code"), told.get("signal"), message if isinstance(message, str) else "")
-
-
-def ending_text(exit_code: object, signum: object, message: str = "") -> str:
-    if isinstance(signum, int) and signum:
-        return f"killed by signal {signum}"
-    if isinstance(exit_code, int):
-        return f"exit {exit_code}" + (f": {message}" if message else "")
-    return message or "ended"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from lite.terminal.sanitize import safe
 from tui.state import TaskView
 
@@ -49,3 +51,23 @@ def ending_of(task: TaskView) -> str:
     elif task.exit_code is not None:
         how = f", exit {task.exit_code}"
     return f"{short(task.state, 20)}{how}"
+
+
+def how_it_ended(exit_json: bytes) -> str:
+    """One line of a holder's `exit.json`: "exit 0", "killed by signal 9"; `short` makes it safe."""
+    try:
+        told = json.loads(exit_json)
+    except ValueError:
+        return "ended"
+    if not isinstance(told, dict):
+        return "ended"
+    message = told.get("message")
+    return ending_text(told.get("exit_code"), told.get("signal"), message if isinstance(message, str) else "")
+
+
+def ending_text(exit_code: object, signum: object, message: str = "") -> str:
+    if isinstance(signum, int) and signum:
+        return f"killed by signal {signum}"
+    if isinstance(exit_code, int):
+        return f"exit {exit_code}" + (f": {message}" if message else "")
+    return message or "ended"

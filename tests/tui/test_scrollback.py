@@ -289,6 +289,22 @@ def _wheel(name: str) -> Any:
     return getattr(textual.events, name)
 
 
+async def test_a_full_screen_program_says_what_there_is(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with holding(tmp_path, "one") as gateway:
+        pane = TerminalPane(gateway, clock=clock)  # type: ignore[arg-type]
+        app = Alone(pane)
+        async with app.run_test(size=(100, 22)) as pilot:
+            held = await _pane(tmp_path, pilot, pane, gateway, clock)
+            held.print(b"\x1b[?1049h\x1b[Hthe editor")
+            await eventually(pilot, lambda: shown(pane)[0] == "the editor", clock)
+            await pilot.press("pageup")
+            await eventually(pilot, lambda: "line 199" in shown(pane))
+            assert "only the last frame" in screen_text(app)[-1]
+            await pilot.press("q")
+            await eventually(pilot, lambda: shown(pane)[0] == "the editor", clock)
+
+
 async def test_without_a_supervisor_there_is_no_history_and_no_crash(tmp_path: Path) -> None:
     clock = HandClock()
     async with holding(tmp_path, "one") as gateway:

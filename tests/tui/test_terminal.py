@@ -285,3 +285,56 @@ async def test_a_storm_of_resizes(tmp_path: Path) -> None:
             await eventually(pilot, lambda: held.sizes and held.sizes[-1] == (68, 18), clock)
             assert len(held.sizes) < len(sizes)
             await eventually(pilot, lambda: shown(pane)[0] == "text", clock)
+
+
+async def test_a_theme_changed_meanwhile_is_drawn_and_a_quiet_pane_is_not_drawn_again(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with holding(tmp_path, "one", "two") as gateway:
+        quiet, busy = pane_of(gateway, clock), pane_of(gateway, clock)
+        app = Alone(quiet)
+        async with app.run_test(size=(60, 20)) as pilot:
+            await app.mount(busy)
+            for pane, name in ((quiet, "one"), (busy, "two")):
+                pane.show(running(name))
+                gateway.sessions[name].print(b"\x1b[34mblue")
+                await eventually(pilot, lambda pane=pane: shown(pane)[0] == "blue", clock)
+            await pilot.pause()
+            drawn: list[int] = []
+            once = quiet._styles_cache.render_line
+            quiet._styles_cache.render_line = lambda *given: drawn.append(given[1]) or once(*given)  # type: ignore[method-assign,func-returns-value]
+            gateway.sessions["two"].print(b" and more")
+            await eventually(pilot, lambda: "blue and more" in "".join(screen_text(app)), clock)
+            assert drawn == []
+            before = quiet.render_line(0)
+            app.theme = "chart"
+            await eventually(pilot, lambda: quiet.render_line(0) != before)
+            await pilot.pause()
+            assert "blue" in "".join(screen_text(app))
+            colours = {style.color.name for _, style, _ in quiet.render_line(0) if style and style.color}
+            assert "#1f4fbf" in colours, colours
+
+
+async def test_readable_without_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    clock = HandClock()
+    async with holding(tmp_path, "one") as gateway:
+        gateway.sessions["one"].print(b"\x1b[31;44mred on blue")
+        pane = pane_of(gateway, clock)
+        app = Alone(pane)
+        async with app.run_test(size=(60, 12)) as pilot:
+            pane.show(running("one", waiting=Asked("1", "question", "which?", "", 0)))
+            await eventually(pilot, lambda: shown(pane)[0] == "red on blue", clock)
+            assert "?W one ? question: which?" in screen_text(app)[0]
+
+
+async def test_mounted_hidden_it_waits_to_be_seen(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with holding(tmp_path, "one") as gateway:
+        pane = pane_of(gateway, clock)
+        pane.display = False
+        async with Alone(pane).run_test(size=(60, 12)) as pilot:
+            pane.show(running("one"))
+            await pilot.pause()
+            assert gateway.attached == []
+            pane.display = True
+            await eventually(pilot, lambda: gateway.sessions["one"].clients, clock)

@@ -408,7 +408,8 @@ class TerminalPane(TerminalView, can_focus=True):
             return [f"/{self._prompt}▏"]
         if self._back is not None:
             keys = "v ends, y copies" if self._back.marked is not None else "/ searches, v marks, q ends"
-            return [self._back.remark, keys]
+            full = ["of a full-screen program only the last frame"] if self._viewer.picture.modes.alternate else []
+            return [self._back.remark, *full, keys]
         found = super().remarks()
         if self.typing:
             found.insert(0, f"typing, {self._typist.name} leaves")

@@ -115,7 +115,7 @@ class TerminalView(Widget):
 
     def on_mount(self) -> None:
         self._pace()
-        if not self._asleep:
+        if not self._asleep and self.display:
             self._viewer.wake()
         self._retitle()
 
