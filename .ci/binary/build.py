@@ -117,7 +117,10 @@ def freeze(work: Path, tools: Path) -> Path:
     }
     command = [sys.executable, "-m", "PyInstaller", "--noconfirm", "--clean", "--log-level", "ERROR"]
     command += ["--distpath", str(work / "dist"), "--workpath", str(work / "work"), str(HERE / "qd.spec")]
-    subprocess.run(command, cwd=work, env=env, check=True)
+    said = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    done = subprocess.run(command, cwd=work, env=env, check=False, **said)
+    if done.returncode != 0:  # what it says otherwise is of no interest
+        sys.exit(f"{done.stdout}\nPyInstaller failed")
     folder = work / "dist" / "qd"
     (folder / "complete").write_bytes(b"")
     return folder
