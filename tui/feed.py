@@ -48,6 +48,7 @@ class Feed:
         self._delivered_at = 0.0
         self._closed = threading.Event()
         self._live = threading.Event()
+        self._told = ""  # why the link is lost
         self._clients: list[Client] = []
         self._threads: list[threading.Thread] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -67,7 +68,7 @@ class Feed:
     async def aclose(self) -> None:
         """Ends both threads; nothing is delivered after it."""
         self._closed.set()
-        self._live.set()
+        self._live.set()  # nobody need wait for it
         with self._lock:
             for client in self._clients:
                 client.abort()
@@ -92,6 +93,7 @@ class Feed:
                 try:
                     reader.load()
                     pause = _AGAIN[0]
+                    self._told = ""
                     self._bring(Linked(Link.LIVE, self._now()))
                     self._live.set()
                     reader.follow()
@@ -104,8 +106,11 @@ class Feed:
                 pause = min(pause * 2, _AGAIN[1])
 
     def _lost(self, why: str) -> None:
-        if not self._closed.is_set():
-            self._live.clear()
+        self._live.clear()
+        if self._closed.is_set():
+            self._live.set()
+        elif why != self._told:
+            self._told = why
             self._bring(Linked(Link.LOST, self._now(), why))
 
     def _watch(self) -> None:
@@ -158,6 +163,11 @@ class Feed:
             self._brought.clear()
         if self._closed.is_set():
             return
-        self._fleet = fold(self._fleet, updates)
+        try:
+            self._fleet = fold(self._fleet, updates)
+        except Exception as error:  # a supervisor of another version; what is shown is not true any more
+            log.exception("the feed brought what cannot be folded")
+            lost = Linked(Link.LOST, self._now(), f"not understood: {error!r}")
+            self._fleet = fold(self._fleet, [lost])
         self._delivered_at = self._loop.time()
         self._deliver(self._fleet)

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from tui.state import EMPTY, Activity, Fleet, Link, RunView, SupervisorView, TaskView, evolve
+from tui.state import EMPTY, Activity, Fleet, Link, RunView, SupervisorView, TaskView, WorkerView, evolve
 from tui.task_events import CHANGES
-from tui.views import TEXT, run_view, supervisor_view, task_view, worker_view
+from tui.views import TEXT, task_view
 
 if TYPE_CHECKING:
-    from lite.api.messages import ActivityJson, EventJson, RunJson, StatusJson, TaskJson, WorkerJson
+    from lite.api.messages import ActivityJson, EventJson, TaskJson
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +32,22 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """`cursor`: the newest one known before they were read."""
-
-    runs: Sequence[RunJson]
-    cursor: int = 0
+    runs: Sequence[RunView]
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
     """All that are registered."""
 
-    workers: Sequence[WorkerJson]
+    workers: Sequence[WorkerView]
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`anew`: rows and events follow from its cursor on."""
+    """`cursor`: rows and events follow from there on; None: they go on."""
 
-    status: StatusJson
-    anew: bool = False
+    supervisor: SupervisorView
+    cursor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +64,7 @@ class Activities:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """The connection changed; `text` says why it is lost."""
+    """How the connection is at `at`; `text` says why it is lost."""
 
     link: Link
     at: int
@@ -112,16 +109,14 @@ class _Draft:
                     self._row(row)
                 if complete:
                     self._set(complete=True)
-            case Runs(runs, cursor):
+            case Runs(runs):
                 for run in runs:
-                    self.runs[run["id"]] = _merged_run(run_view(run, cursor), self.runs.get(run["id"]))
+                    self.runs[run.id] = _merged_run(run, self.runs.get(run.id))
             case Workers(workers):
-                found = {worker["id"]: worker_view(worker) for worker in workers}
-                self._set(workers=MappingProxyType(found))
-            case Status(status, anew):
-                self._set(supervisor=supervisor_view(status))
-                if anew:
-                    self._cursor = status["cursor"]
+                self._set(workers=MappingProxyType({worker.id: worker for worker in workers}))
+            case Status(supervisor, cursor):
+                self._set(supervisor=supervisor)
+                self._cursor = self._cursor if cursor is None else cursor
             case Events(events):
                 for event in events:
                     self._event(event)
@@ -129,7 +124,8 @@ class _Draft:
                 for change in changes:
                     self._activity(change)
             case Linked(link, at, text):
-                self._set(link=link, link_text=text, link_since=at)
+                since = self._fleet.link_since if link is self._fleet.link else at
+                self._set(link=link, link_text=text, link_since=since)
             case Forget():
                 kept = self._fleet
                 self._tasks, self._runs, self._cursor = {}, {}, 0

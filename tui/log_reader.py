@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lite.api.client import Client
 from lite.errors import NotFound
 from tui.folding import Events, Forget, Runs, Status, Update, Workers, rows
+from tui.views import run_view, supervisor_view, worker_view
 
 if TYPE_CHECKING:
     from lite.api.messages import EventJson, StatusJson, TaskJson
@@ -43,12 +44,12 @@ class LogReader:
             self._bring(Forget())
             self._cursor, self._highest, self._newest = -1, 0, ""
         anew = self._cursor < 0 or status["cursor"] - self._cursor > _FAR
-        self._bring(Status(status, anew))
-        self._bring(Workers(self._client.workers()))
+        self._bring(Status(supervisor_view(status), status["cursor"] if anew else None))
+        self._workers()
         if anew:
             self._cursor = status["cursor"]
             self._ahead.clear()
-            self._bring(Runs(self._client.runs(limit=_RUNS, newest=True), self._cursor))
+            self._runs(_RUNS, self._cursor)
             tasks = self._client.tasks(limit=_PAGE, newest=True)
             self._lowest = tasks[0]["seq"] if len(tasks) == _PAGE else 0
             self._rows(tasks, self._cursor, complete=not self._lowest)
@@ -103,11 +104,11 @@ class LogReader:
         if "run.submitted" in kinds:
             cursor = self._cursor_now()
             count = sum(event["kind"] == "run.submitted" for event in events)
-            self._bring(Runs(self._client.runs(limit=count + 10, newest=True), cursor))
+            self._runs(count + 10, cursor)
         if any(kind.startswith("worker.") for kind in kinds):
-            self._bring(Workers(self._client.workers()))
+            self._workers()
         if any(kind.startswith("config.") for kind in kinds):
-            self._bring(Status(self._client.status()))
+            self._bring(Status(supervisor_view(self._client.status())))
 
     def _routed(self, tasks: list[str]) -> None:
         """They have another provider now, which the event does not tell."""
@@ -121,6 +122,12 @@ class LogReader:
 
     def _cursor_now(self) -> int:
         return self._client.status()["cursor"]
+
+    def _workers(self) -> None:
+        self._bring(Workers([worker_view(worker) for worker in self._client.workers()]))
+
+    def _runs(self, count: int, cursor: int) -> None:
+        self._bring(Runs([run_view(run, cursor) for run in self._client.runs(limit=count, newest=True)]))
 
     def _rows(self, tasks: list[TaskJson], cursor: int, *, complete: bool = False) -> None:
         if tasks and tasks[-1]["seq"] > self._highest:

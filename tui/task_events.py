@@ -19,7 +19,7 @@ _FRESH: dict[str, Any] = {
     "exit_code": None,
     "signal": None,
     "cost_usd": None,
-    "cost_source": "",
+    "cost_source": "unknown",
     "tokens_in": None,
     "tokens_out": None,
     "detail": "",
