@@ -60,13 +60,13 @@ class Dashboard(App[None]):
     CSS_PATH: ClassVar = ["styles/main.tcss", "styles/dialogs.tcss"]
     COMMANDS: ClassVar = {_actions, _tasks}
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q", "quit", "Quit (everything goes on)", id="app.quit"),
-        Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
+        Binding("q", "quit", "Quit", tooltip="Everything goes on without the dashboard", id="app.quit"),
+        Binding("question_mark", "help", "Help", key_display="?", show=False, id="app.help"),
         Binding("ctrl+p,colon", "command_palette", "Palette", key_display=":", show=True, id="app.palette"),
         Binding("T", "themes", "Change the theme", show=False, id="app.theme"),
         Binding("ctrl+z", "suspend_process", "To the shell", show=False, id="app.suspend"),
     ]
-    COMMAND_PALETTE_BINDING = "ctrl+underscore"  # ours is `app.palette`
+    COMMAND_PALETTE_BINDING = "question_mark"  # what the footer keeps at its right end: the help
     ENABLE_COMMAND_PALETTE = True
 
     def __init__(

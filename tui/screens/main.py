@@ -48,7 +48,7 @@ class MainScreen(Screen[None]):
         Binding("tab", "other", "List / terminal", show=False, id="deck.other"),
         Binding("i", "type", "Type", id="deck.type"),
         Binding("a", "attach", "Attach", id="deck.attach"),
-        Binding("z", "zoom", "Zoom", id="deck.zoom"),
+        Binding("z", "zoom", "Zoom", show=False, id="deck.zoom"),
         Binding("v", "grid", "Grid", id="deck.grid"),
         Binding("d", "run", "Run", id="deck.run"),
         Binding("n", "new", "New", id="deck.new"),
@@ -69,6 +69,7 @@ class MainScreen(Screen[None]):
         self._slow = slow
         self._home = home
         self._fleet = EMPTY
+        self._composed = False
         self._chosen = ""
         self._settling: Timer | None = None
         self._ageing: Timer | None = None
@@ -83,7 +84,7 @@ class MainScreen(Screen[None]):
                 yield FilterBar()
             yield TerminalPane(self._gateway, slow=self._slow, leave_key=self._settings.detach_key)
         yield Notice(self._now)
-        yield Footer(show_command_palette=False)
+        yield Footer()
 
     # what there is to show
 
@@ -101,6 +102,7 @@ class MainScreen(Screen[None]):
         return self.query_one(TerminalPane)
 
     def on_mount(self) -> None:
+        self._composed = True
         self._list.focus()
         self.show(self.deck.fleet)
 
@@ -110,7 +112,7 @@ class MainScreen(Screen[None]):
 
     def show(self, fleet: Fleet) -> None:
         before, self._fleet = self._fleet, fleet
-        if not self.is_mounted:
+        if not self._composed:
             return
         self.query_one(FleetBar).show(fleet)
         self._list.show(fleet)
@@ -123,6 +125,8 @@ class MainScreen(Screen[None]):
             self._pane.reconnect()
             if self._grid is not None:
                 self._grid.reconnect()
+        if bool(before.tasks) != bool(fleet.tasks):
+            self.refresh_bindings()
         self._age()
 
     def _age(self) -> None:
@@ -153,7 +157,6 @@ class MainScreen(Screen[None]):
         if self._settling is not None:
             self._settling.stop()
         self._settling = self.set_timer(_SETTLE, self._settled)
-        self.refresh_bindings()
 
     def _settled(self) -> None:
         self._settling = None

@@ -44,7 +44,7 @@ class FleetList(LineList):
         Binding("slash", "filter", "Filter", key_display="/", id="fleet.filter"),
         Binding("o", "sort", "Sort by the next", show=False, id="fleet.sort"),
         Binding("O", "reverse", "Reverse the order", show=False, id="fleet.reverse"),
-        Binding("w", "jump('waiting')", "Next that waits", id="fleet.next_waiting"),
+        Binding("w", "jump('waiting')", "Waiting", tooltip="The next that waits for you", id="fleet.next_waiting"),
         Binding("F", "jump('failed')", "Next failed", show=False, id="fleet.next_failed"),
         Binding("h,left", "fold", "Fold the run", show=False, id="fleet.fold"),
         Binding("l,right", "unfold", "Unfold the run", show=False, id="fleet.unfold"),
