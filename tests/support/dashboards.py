@@ -110,7 +110,7 @@ def large(count: int, *, per_run: int = 25) -> Fleet:
 @dataclass
 class FakeGateway:
     """A `Gateway`. `calls` lists (verb, arguments..). An answer is set with `answers["cancel"] = value`, or a function
-    of the arguments; an exception there is raised. What has no answer gets a harmless one. `hold` keeps calls waiting."""
+    of the arguments; an exception there is raised. What has no answer gets a harmless one; `hold` makes calls wait."""
 
     answers: dict[str, Any] = field(default_factory=dict)
     calls: list[tuple[Any, ...]] = field(default_factory=list)
@@ -164,8 +164,9 @@ class FakeGateway:
     async def agents(self) -> Any:
         return await self._answer("agents", lambda: [agent_json("dev"), agent_json("shell", provider="shell")])
 
-    async def events(self, run: str) -> Any:
-        return await self._answer("events", lambda: self.logs[run], run)
+    async def events(self, run: str, after: int = 0) -> Any:
+        later = [event for event in self.logs[run] if event["cursor"] > after]
+        return await self._answer("events", lambda: later, run, after)
 
     async def attach(self, session: str, *, control: bool) -> Any:
         answer = {"session": session, "address": "", "ticket": "", "cols": 120, "rows": 40, "protocol": 1}
@@ -182,8 +183,8 @@ class FakeGateway:
         answer: Any = await self._answer("recording_end", lambda: (0, len(self.recordings.get(session, b""))), session)
         return (answer[0], answer[1])
 
-    async def aclose(self) -> None:
-        self.calls.append(("aclose",))
+    def close(self) -> None:
+        self.calls.append(("close",))
 
 
 def _missing(task: str) -> NotFound:
@@ -275,3 +276,16 @@ def agent_json(name: str, **fields: Any) -> dict[str, Any]:
 def event_json(cursor: int, kind: str, task: str = "", **fields: Any) -> dict[str, Any]:
     made: dict[str, Any] = {"cursor": cursor, "at": NOW, "kind": kind, "run": "", "task": task, "attempt": 0}
     return made | {"worker": "", "data": {}} | fields
+
+
+# what the log does not tell: measured while it runs, or a text of the row alone
+_UNTOLD = {"provider", "mode", "prompt", "command", "touches", "priority", "retries", "seq", "cost_usd", "cost_source"}
+_UNTOLD |= {"tokens_in", "tokens_out", "cursor"}
+
+
+def told(view: TaskView) -> dict[str, Any]:
+    """What the log can tell of a task."""
+    fields = {name: getattr(view, name) for name in TaskView.__slots__ if name not in _UNTOLD | {"activity"}}
+    asked = fields["waiting"]
+    fields["waiting"] = asked and (asked.id, asked.text, asked.hash)
+    return fields

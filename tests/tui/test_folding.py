@@ -19,8 +19,9 @@ from lite.model.task import Assignment, Lease, Outcome, OutcomeKind, Progress, S
 from lite.rules.dag import Consequence
 from providers.base import Usage
 from tests.rules.making import NOW, spec
+from tests.support.dashboards import told
 from tui.folding import Activities, Events, Forget, Linked, Runs, fold, rows
-from tui.state import EMPTY, Link, TaskView
+from tui.state import EMPTY, Link
 from tui.views import task_view
 
 ACTIONS = (
@@ -39,9 +40,6 @@ ACTIONS = (
     "rescue",
     "route",
 )
-# what the log does not tell: measured while it runs, or a text of the row alone
-UNTOLD = {"provider", "mode", "prompt", "command", "touches", "priority", "retries", "seq", "cost_usd", "cost_source"}
-UNTOLD |= {"tokens_in", "tokens_out", "cursor"}
 
 
 def _wired(message: Any) -> Any:
@@ -124,14 +122,6 @@ class History:
     def _take(self, change: tuple[Task, Event]) -> None:
         self.task = change[0]
         self._log(change[1])
-
-
-def told(view: TaskView) -> dict[str, Any]:
-    """What the log can tell of a task."""
-    fields = {name: getattr(view, name) for name in TaskView.__slots__ if name not in UNTOLD | {"activity"}}
-    asked = fields["waiting"]
-    fields["waiting"] = asked and (asked.id, asked.text, asked.hash)
-    return fields
 
 
 @given(st.lists(st.sampled_from(ACTIONS), max_size=25), st.data())
