@@ -165,6 +165,7 @@ class MainScreen(Screen[None]):
     def on_task_opened(self, message: TaskOpened) -> None:
         message.stop()
         self._chosen = message.task
+        self._list.hold()
         self._settled()
         if not self._grid_shown:
             self.set_class(self.has_class("-narrow"), "-zoomed")
@@ -192,6 +193,7 @@ class MainScreen(Screen[None]):
         if self._grid is not None and self._grid_shown:
             self._grid.focus()
         elif self._list.has_focus:
+            self._list.hold()
             self.set_class(self.has_class("-narrow"), "-zoomed")
             self._pane.focus()
         else:
@@ -240,6 +242,7 @@ class MainScreen(Screen[None]):
         if self._grid is not None and self._grid_shown:
             ids: Sequence[str] = (self._grid.focused_task,) if self._grid.focused_task else ()
         else:
+            self._list.hold()
             ids = self._list.selected()
         return [self._fleet.tasks[task] for task in ids if task in self._fleet.tasks]
 
@@ -247,6 +250,7 @@ class MainScreen(Screen[None]):
         """The one that a single-task action means."""
         if self._grid is not None and self._grid_shown:
             return self._fleet.tasks.get(self._grid.focused_task)
+        self._list.hold()
         return self._fleet.tasks.get(self._list.chosen)
 
     def action_type(self) -> None:

@@ -70,6 +70,7 @@ class FleetList(LineList):
         self._folded: set[str] = set()
         self._marks = Marks()
         self._told = ""  # the task the last `TaskChosen` was about
+        self._held = False  # until the user takes the cursor, it is on what is most urgent
         self._wanted = ""  # key of a row to go to as soon as it is there
         self._columns = Columns(0)
         self._longest = Extent()
@@ -138,6 +139,7 @@ class FleetList(LineList):
 
     def _go_to(self, key: str, run: str, *, known: bool) -> bool:
         self._wanted = "" if known else key
+        self.hold()
         if not known:
             return False
         if run in self._folded:
@@ -151,6 +153,10 @@ class FleetList(LineList):
             self.move_cursor(index)
             self._retitle()
         return index is not None
+
+    def hold(self) -> None:
+        """The cursor stays on its task from now on: somebody works with it."""
+        self._held = True
 
     def clear_marks(self) -> None:
         """After a bulk action that was done."""
@@ -216,7 +222,7 @@ class FleetList(LineList):
 
     def _list(self) -> None:
         """Rows anew; the cursor stays on its task, or on the heading of its folded run, else at its place."""
-        key, run = self._key(), self.run_id
+        key, run = self._key() if self._held else "", self.run_id
         self._rows = self._listed(self._folded)
         unfolded = self._listed(()) if self._filter and self._folded else self._rows
         self._matching = sum(row.task is not None for row in unfolded)
@@ -224,7 +230,7 @@ class FleetList(LineList):
         if index is None and run in self._folded:
             index = self._index_of(f"run {run}")
         if index is None:
-            index = max(0, min(self.cursor, len(self._rows) - 1))
+            index = max(0, min(self.cursor if self._held else 0, len(self._rows) - 1))
             # at the start, or where another task was: on a task rather than on a heading
             for near in (index, index + 1, index - 1):
                 if 0 <= near < len(self._rows) and self._rows[near].task is not None:
@@ -294,6 +300,7 @@ class FleetList(LineList):
 
     def _move_extending(self, index: int) -> None:
         self._wanted = ""
+        self.hold()
         self.move_cursor(index)
         if self._marks.anchor:
             start = self._index_of(self._marks.anchor)
@@ -330,6 +337,7 @@ class FleetList(LineList):
 
     def action_mark(self) -> None:
         """Of a task and on to the next; a run's heading folds."""
+        self.hold()
         row = self._row()
         if row is None:
             return
@@ -347,6 +355,7 @@ class FleetList(LineList):
         self._move_extending(self.cursor + by)
 
     def action_range(self) -> None:
+        self.hold()
         if self._marks.ranging:
             self._marks.end()
             self._retitle()
@@ -356,6 +365,7 @@ class FleetList(LineList):
 
     def action_mark_all(self) -> None:
         """All that match the filter, in folded runs too; again: none of them."""
+        self.hold()
         self._marks.end()
         self._marks.mark_all([row.task.id for row in self._listed(()) if row.task is not None])
         self._redraw_all()
@@ -374,10 +384,12 @@ class FleetList(LineList):
         self.post_message(self.FilterAsked(self._filter.text))
 
     def action_sort(self) -> None:
+        self.hold()
         self._sort = self._sort.next()
         self._list()
 
     def action_reverse(self) -> None:
+        self.hold()
         self._sort = self._sort.reversed()
         self._list()
 
@@ -409,6 +421,7 @@ class FleetList(LineList):
         self._list()
 
     def _fold(self, run: str, *, folded: bool) -> None:
+        self.hold()
         (self._folded.add if folded else self._folded.discard)(run)
         self._list()
 
