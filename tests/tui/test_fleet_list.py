@@ -639,13 +639,13 @@ async def test_the_wheel_scrolls_and_leaves_the_cursor() -> None:
 
 async def test_the_cursor_is_on_what_is_most_urgent_until_somebody_takes_it() -> None:
     first = task("a", state="running", seq=1)
-    app = Host(fleet(first))
+    app = Host(fleet([first]))
     async with app.run_test() as pilot:
         assert app.list.chosen == "a"
         ended, asking = replace(first, state="succeeded"), task("b", state="running", seq=2, waiting=PLAN[0].waiting)
-        app.list.show(fleet(ended, asking))
+        app.list.show(fleet([ended, asking]))
         assert app.list.chosen == "b"
         await pilot.press("j")
         assert app.list.chosen == "a"
-        app.list.show(fleet(first, replace(asking, state="succeeded", waiting=None)))
+        app.list.show(fleet([first, replace(asking, state="succeeded", waiting=None)]))
         assert app.list.chosen == "a"
