@@ -179,7 +179,6 @@ _EQUAL, _PREFIX, _BOUNDARY, _INSIDE, _SCATTERED = 100, 80, 70, 50, 30
 
 def _scorer(word: str, fold: bool) -> Callable[[str], int]:
     """0: not in it. Remembers what it has seen: many tasks share their run, agent, lane and often their name."""
-    scattered = re.compile(".*?".join(re.escape(char) for char in word), re.DOTALL)
     seen: dict[str, int] = {}
 
     def score(text: str) -> int:
@@ -194,8 +193,12 @@ def _scorer(word: str, fold: bool) -> Callable[[str], int]:
             return _EQUAL if len(text) == len(word) else _PREFIX
         if at > 0:
             return _INSIDE if text[at - 1].isalnum() else _BOUNDARY
-        found = scattered.search(text)
-        return max(1, _SCATTERED - (found.end() - found.start() - len(word))) if found else 0
+        end = first = text.find(word[0])
+        for char in word[1:]:  # no pattern: one could be made that takes for ever
+            if end < 0:
+                return 0
+            end = text.find(char, end + 1)
+        return max(1, _SCATTERED - (end + 1 - first - len(word))) if end >= 0 else 0
 
     return score
 
