@@ -16,7 +16,7 @@ import pytest
 
 from lite.aio.tasks import spawn
 from lite.api.client import Client
-from lite.api.exchange import quote, target
+from lite.api.exchange import Connection, quote, target
 from lite.errors import Ambiguous, NoSupervisor, NotFound, PlanInvalid, QuarterdeckError, UsageError
 from lite.model.event import EventKind
 from tests.api.conftest import served
@@ -112,8 +112,7 @@ async def test_one_connection_serves_many_calls_and_is_renewed_after_a_restart(
     from lite.api import client as module
 
     opened = []
-    original = module.Connection
-    monkeypatch.setattr(module, "Connection", lambda *a: opened.append(1) or original(*a))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(module, "Connection", lambda *a: opened.append(1) or Connection(*a))  # type: ignore[func-returns-value]
     with Client(socket_path) as client:
         async with served(socket_path, operations):
             await call(lambda: [client.submit({"prompt": "x" * 100_000}) for _ in range(5)])
@@ -157,6 +156,46 @@ async def test_events_go_on_at_the_cursor_after_a_restart(socket_path: str, oper
         await following
     assert got == [2, 3, 4, 5, 6]
     assert not more.is_set()
+
+
+async def test_the_log_in_pages_over_one_connection(socket_path: str, operations: StubOperations) -> None:
+    for _ in range(3):
+        await operations.happen(EventKind.TASK_SUBMITTED, "t")
+    async with served(socket_path, operations):
+        client = Client(socket_path)
+        pages = client.event_pages(1)
+        assert await call(lambda: next(pages)) == []  # it is connected
+        page = await call(lambda: next(filter(None, pages)))
+        assert [event["cursor"] for event in page] == [2, 3]
+        await operations.happen(EventKind.TASK_CLAIMED, "t")
+        assert [event["cursor"] for event in await call(lambda: next(filter(None, pages)))] == [4]
+    with pytest.raises(NoSupervisor):
+        await call(lambda: list(pages))
+    with pytest.raises(NoSupervisor):
+        await call(lambda: next(client.activities()))
+
+
+@pytest.mark.parametrize("what", ["stream", "call"])
+async def test_another_thread_ends_what_a_client_does(socket_path: str, what: str) -> None:
+    """Blocked in a stream, or in a call that nobody answers; and it begins nothing afterwards."""
+    Path(socket_path).parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(socket_path)
+        silent.listen()
+        client = Client(socket_path)
+        ask: Callable[[], object] = (lambda: next(client.event_pages(0))) if what == "stream" else client.status
+        asking = spawn(call(ask), "asking")
+        asked, _ = await call(silent.accept)
+        with asked:
+            await call(lambda: asked.recv(65536))
+            client.abort()
+            with pytest.raises(NoSupervisor):
+                await asyncio.wait_for(asking, 10)
+            for late in (client.status, lambda: next(client.activities()), lambda: list(client.recording("s-1"))):
+                with pytest.raises(NoSupervisor):
+                    await asyncio.wait_for(call(late), 10)
+        client.abort()
+        client.close()
 
 
 async def test_following_ends_with_an_error_when_the_supervisor_stays_away(

@@ -205,6 +205,12 @@ async def test_two_thousand_tasks_in_a_burst(supervisor: Supervisor) -> None:
         assert len(seen.fleets) <= took * 20 + 5
         assert seen.asked.count("/v1/tasks") < 1000
         await asyncio.to_thread(same_as_told, last, supervisor)
+    ids = list(last.tasks)
+    async with following(supervisor.home.socket) as again:
+        await again.until(lambda fleet: fleet.complete)
+        await asyncio.to_thread(same_as_told, again.fleet, supervisor)
+        for fleet in again.fleets:  # the newest first, never a hole
+            assert list(fleet.tasks) == ids[len(ids) - len(fleet.tasks) :]
 
 
 async def test_a_plan_is_fetched_by_one_call(supervisor: Supervisor) -> None:
