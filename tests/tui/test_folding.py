@@ -21,7 +21,7 @@ from providers.base import Usage
 from tests.rules.making import NOW, spec
 from tests.support.dashboards import told
 from tui.folding import Activities, Events, Forget, Linked, Runs, fold, rows
-from tui.state import EMPTY, Link
+from tui.state import EMPTY, Link, RunView
 from tui.views import task_view
 
 ACTIONS = (
@@ -151,7 +151,7 @@ def test_saying_everything_again_changes_nothing() -> None:
 
 
 def test_what_is_unknown_is_passed_over() -> None:
-    event: EventJson = {
+    strange: EventJson = {
         "cursor": 9,
         "at": NOW,
         "kind": "task.sang",
@@ -161,7 +161,7 @@ def test_what_is_unknown_is_passed_over() -> None:
         "worker": "",
         "data": {},
     }
-    fleet = fold(EMPTY, [Events([event, event | {"kind": "moon.rose"}, event | {"kind": "task.started"}])])
+    fleet = fold(EMPTY, [Events([strange, strange | {"kind": "moon.rose"}, strange | {"kind": "task.started"}])])
     assert (fleet.cursor, dict(fleet.tasks)) == (9, {})
 
 
@@ -204,19 +204,53 @@ def test_a_lost_link_keeps_what_is_shown() -> None:
     assert fold(fleet, [Forget()]).link is Link.LOST
 
 
-def test_runs_follow_their_events() -> None:
-    def event(cursor: int, kind: str, **data: object) -> EventJson:
-        return {
-            "cursor": cursor,
-            "at": NOW + cursor,
-            "kind": kind,
-            "run": "r",
-            "task": "",
-            "attempt": 0,
-            "worker": "",
-            "data": data,
-        }
+def event(cursor: int, kind: str, **data: object) -> EventJson:
+    worker = "w9" if kind.startswith("worker.") else ""
+    return {
+        "cursor": cursor,
+        "at": NOW + cursor,
+        "kind": kind,
+        "run": "r" if kind.startswith("run.") else "",
+        "task": "",
+        "attempt": 0,
+        "worker": worker,
+        "data": data,
+    }
 
+
+def test_a_link_is_lost_since_it_was_first() -> None:
+    fleet = fold(EMPTY, [Linked(Link.LIVE, NOW), Linked(Link.LOST, NOW + 5, "gone"), Linked(Link.LOST, NOW + 9, "no")])
+    assert (fleet.link_since, fleet.link_text) == (NOW + 5, "no")
+    assert fold(fleet, [Linked(Link.LIVE, NOW + 20)]).link_since == NOW + 20
+
+
+def test_an_old_event_of_a_run_is_passed_over() -> None:
+    run = RunView("r", "p", state="failed", ended_at=NOW, cursor=5)
+    fleet = fold(EMPTY, [Runs([run]), Events([event(4, "run.reopened", name="p")])])
+    assert fleet.runs["r"].state == "failed"
+
+
+def test_what_is_worth_a_line_is_noticed() -> None:
+    rejected = event(1, "config.rejected", message="no key colour", place="q.yaml:3:1")
+    fleet = fold(EMPTY, [Events([rejected])])
+    assert "q.yaml:3:1: no key colour" in fleet.notice
+    assert "no key colour" in fleet.supervisor.config_error
+    fleet = fold(fleet, [Events([event(2, "config.reloaded", path="q.yaml")])])
+    assert (fleet.notice, fleet.supervisor.config_error) == ("", "")
+    assert "w9" in fold(fleet, [Events([event(3, "worker.left", reason="lost")])]).notice
+
+
+def test_a_question_keeps_the_time_it_was_asked() -> None:
+    history = History(["claim", "start", "ask"])
+    fleet = fold(EMPTY, [Events(history.events)])
+    asked = fleet.tasks[history.task.id].waiting
+    assert asked is not None
+    again = fold(fleet, [rows(history.rows[-1:], len(history.events))]).tasks[history.task.id]
+    assert again.waiting == asked
+    assert again.asks
+
+
+def test_runs_follow_their_events() -> None:
     fleet = fold(EMPTY, [Runs([]), Events([event(1, "run.submitted", name="p")])])
     assert (fleet.runs["r"].name, fleet.runs["r"].state, fleet.runs["r"].ended_at) == ("p", "running", None)
     fleet = fold(fleet, [Events([event(2, "run.finished", name="p", state="failed")])])

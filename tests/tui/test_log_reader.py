@@ -31,8 +31,8 @@ class Supervisor:
         self.rows: list[dict[str, Any]] = []
         self.events_: list[dict[str, Any]] = []
         self.asked: list[str] = []
+        self.together = 10_000  # events in a page of the stream
         self.meanwhile: Callable[[], None] = lambda: None
-        self.streamed: list[list[dict[str, Any]]] = []
         for _ in range(count):
             self.submit()
 
@@ -83,7 +83,7 @@ class Supervisor:
     def event_pages(self, after: int) -> Iterator[list[Any]]:
         yield []
         while True:
-            page = self.events_[after:] or (self.streamed.pop(0) if self.streamed else [])
+            page = self.events_[after : after + self.together]
             if not page:
                 raise NoSupervisor("gone")
             after = page[-1]["cursor"]
@@ -158,6 +158,25 @@ def test_a_burst_is_fetched_by_one_call_whatever_overtakes_it() -> None:
     fleet = reading.fleet()
     assert len(fleet.tasks) == 253
     assert all(view.provider for view in fleet.tasks.values())
+
+
+def test_rows_that_overtake_their_events_are_not_taken_back() -> None:
+    supervisor = Supervisor(1)
+    reading = Reading(supervisor)
+    reading.load()
+    supervisor.together = 1
+    name = supervisor.submit()
+    supervisor.claim(name)
+    supervisor.rows[-1] |= {"state": "succeeded", "worker": ""}
+    supervisor.happen("task.succeeded", name, attempt=1, data={"reason": "", "detail": "", "exit_code": 0})
+    reading.follow()
+    fleet, states = EMPTY, []
+    for update in reading.brought:  # each delivered alone
+        fleet = fold(fleet, [update])
+        if name in fleet.tasks:
+            states.append(fleet.tasks[name].state)
+    assert states[0] == "queued"
+    assert set(states[1:]) == {"succeeded"}
 
 
 def test_after_a_break_it_goes_on_at_its_cursor() -> None:
