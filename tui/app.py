@@ -108,6 +108,7 @@ class Dashboard(App[None]):
     async def on_unmount(self) -> None:
         for each in _SIGNALS:
             asyncio.get_running_loop().remove_signal_handler(each)
+        self.gateway.close()
         await self._follower.aclose()
 
     def mind_signals(self) -> None:

@@ -54,3 +54,7 @@ class Gateway(Protocol):
     async def recording_end(self, session: str) -> tuple[int, int]:
         """(first offset kept, offset after the last byte) of a recording at this moment."""
         ...
+
+    def close(self) -> None:
+        """Hang up. What is under way raises `NoSupervisor`."""
+        ...
