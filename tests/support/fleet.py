@@ -40,6 +40,15 @@ class Fleet:
         self.close()
 
     @property
+    def environ(self) -> dict[str, str]:
+        """What a program that belongs to this project is started with."""
+        return dict(self._env)
+
+    def adopt(self) -> None:
+        """A supervisor that somebody else started is ours to stop: `close` sweeps it."""
+        until(self.home.socket.exists, 30)
+
+    @property
     def client(self) -> Client:
         if self._client is None:
             self._client = Client(str(self.home.socket))

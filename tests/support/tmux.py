@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+import psutil
 
 SECONDS = 30.0
 
@@ -20,7 +23,7 @@ class Tmux:
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "tmux.conf"
         config.write_text(
-            "set -g status off\nset -g escape-time 0\nset -g remain-on-exit on\nset -g history-limit 5000\n"
+            "set -g status off\nset -g escape-time 0\nset -g history-limit 5000\n"
             'set -g default-terminal "tmux-256color"\nset -g set-clipboard on\n'
         )
         self._command = [found, "-S", str(folder / "t.sock"), "-f", str(config)]
@@ -34,9 +37,11 @@ class Tmux:
     def __exit__(self, *_: object) -> None:
         subprocess.run([*self._command, "kill-server"], check=False, capture_output=True, env=self._env)
 
-    def start(self, argv: Sequence[str], cwd: Path) -> None:
+    def start(self, argv: Sequence[str], cwd: Path, *, shell: bool = True) -> None:
+        """Run a program; with `shell` what it leaves behind can be seen: `ended` tells its exit code."""
         cols, rows = self._size
-        self.tmux("new-session", "-d", "-x", str(cols), "-y", str(rows), "-c", str(cwd), *argv)
+        wrapped = ["sh", "-c", '"$@"; echo "exit code: $?"; exec cat', "sh", *argv] if shell else list(argv)
+        self.tmux("new-session", "-d", "-x", str(cols), "-y", str(rows), "-c", str(cwd), *wrapped)
 
     def tmux(self, *args: str) -> str:
         done = subprocess.run(
@@ -61,13 +66,16 @@ class Tmux:
     def title(self) -> str:
         return self.tmux("display-message", "-p", "#{pane_title}").rstrip("\n")
 
-    def dead(self) -> int | None:
-        """The program's exit code, None while it runs."""
-        state = self.tmux("display-message", "-p", "#{pane_dead} #{pane_dead_status}").split()
-        return int(state[1]) if state[0] == "1" and len(state) > 1 else None
+    def ended(self) -> int:
+        """The program's exit code, once it has ended."""
+        found = re.search(r"exit code: (\d+)", self.see("exit code: "))
+        assert found
+        return int(found[1])
 
     def pid(self) -> int:
-        return int(self.tmux("display-message", "-p", "#{pane_pid}"))
+        """Of the program, which runs under the shell."""
+        shell = psutil.Process(int(self.tmux("display-message", "-p", "#{pane_pid}")))
+        return int(shell.children()[0].pid)
 
     def until(self, condition: Callable[[str], object], seconds: float = SECONDS) -> str:
         """The screen, once `condition(screen)` holds."""

@@ -42,8 +42,9 @@ class NewTask(Dialog[str]):
     """The id of the task it made, "" when it was left; `draft` is what was typed, for the next time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s,ctrl+enter", "submit", "Submit", priority=True, id="new.submit"),
-        Binding("ctrl+o", "more", "More fields", priority=True, id="new.more"),
+        Binding("ctrl+s,ctrl+enter", "submit", "Submit", id="new.submit"),
+        Binding("ctrl+t", "command", "Prompt / command", id="new.command"),
+        Binding("ctrl+o", "more", "More fields", id="new.more"),
         Binding("escape", "leave", "Close (the draft is kept)", id="new.close"),
     ]
 
@@ -109,14 +110,14 @@ class NewTask(Dialog[str]):
             self.complain(error)
             return
         select = self.query_one("#agent", Select)
+        if select.expanded:
+            return  # somebody is choosing among what there is
         chosen = select.value
         choices = self._choices(agents)
         with self.prevent(Select.Changed):
             select.set_options(choices)
-            wanted = self.draft.agent or chosen
+            wanted = chosen if chosen != _ROUTED else self.draft.agent
             select.value = wanted if wanted in {value for _, value in choices} else _ROUTED
-        if self.draft.command:
-            select.value = _COMMAND
 
     def _choices(self, agents: list[AgentJson]) -> list[tuple[Text, str]]:
         found = [(Text("a prompt, routed by the configuration"), _ROUTED), (Text("a command (sh -c)"), _COMMAND)]
@@ -159,6 +160,11 @@ class NewTask(Dialog[str]):
             self.action_submit()
         else:
             self.action_leave()
+
+    def action_command(self) -> None:
+        select = self.query_one("#agent", Select)
+        select.value = (self.draft.agent or _ROUTED) if select.value == _COMMAND else _COMMAND
+        self.query_one(TextArea).focus()
 
     def action_more(self) -> None:
         more = self.query_one("#more")
