@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from textual import on
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 
 from lite.errors import QuarterdeckError
 from lite.terminal.sanitize import safe
@@ -101,20 +103,28 @@ class Dashboard(App[None]):
         return MainScreen(self.gateway, self.settings, self.home, now=self.now, slow=self.slow)
 
     def on_mount(self) -> None:
-        self.mind_signals()
+        self._mind_signals()
         self._follower.start()
         self._check_settings()
 
+    @on(Driver.SignalResume)
+    def _back_from_the_shell(self) -> None:
+        """Textual takes the terminal again but paints nothing."""
+        self.refresh(layout=True)
+
     async def on_unmount(self) -> None:
-        for each in _SIGNALS:
-            asyncio.get_running_loop().remove_signal_handler(each)
+        self._ignore_signals()
         self.gateway.close()
         await self._follower.aclose()
 
-    def mind_signals(self) -> None:
+    def _mind_signals(self) -> None:
         """A signal that ends us still puts the terminal back."""
         for each in _SIGNALS:
             asyncio.get_running_loop().add_signal_handler(each, self._ended, each)
+
+    def _ignore_signals(self) -> None:
+        for each in _SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(each)
 
     def _ended(self, signum: int) -> None:
         self.exit(return_code=128 + signum)
@@ -199,14 +209,17 @@ class Dashboard(App[None]):
 
     @contextmanager
     def lent(self) -> Iterator[None]:
-        """The terminal belongs to somebody else; taken back on every way out, with nothing painted between."""
+        """The terminal and the signals belong to somebody else; taken back on every way out, with nothing painted
+        between."""
         with self.batch_update():
             failure: BaseException | None = None
             with self.suspend():
+                self._ignore_signals()
                 try:
                     yield
                 except BaseException as error:  # suspend() itself would leave the terminal lent
                     failure = error
+                self._mind_signals()
             if failure is not None:
                 raise failure
 
