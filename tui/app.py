@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -17,6 +18,7 @@ from textual.binding import Binding, BindingType
 from textual.driver import Driver
 
 from lite.errors import QuarterdeckError
+from lite.terminal.emulators import preload
 from lite.terminal.sanitize import safe
 from tui import memory
 from tui.state import EMPTY, Fleet
@@ -59,7 +61,7 @@ class Dashboard(App[None]):
     """A pure client: everything on screen comes from the feed, everything done goes through the gateway."""
 
     TITLE = "Quarterdeck"
-    CSS_PATH: ClassVar = ["styles/main.tcss", "styles/dialogs.tcss"]
+    CSS_PATH = "styles/main.tcss"
     COMMANDS: ClassVar = {_actions, _tasks}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit", tooltip="Everything goes on without the dashboard", id="app.quit"),
@@ -68,7 +70,6 @@ class Dashboard(App[None]):
         Binding("T", "themes", "Change the theme", show=False, id="app.theme"),
         Binding("ctrl+z", "suspend_process", "To the shell", show=False, id="app.suspend"),
     ]
-    COMMAND_PALETTE_BINDING = "question_mark"  # what the footer keeps at its right end: the help
     ENABLE_COMMAND_PALETTE = True
 
     def __init__(
@@ -95,7 +96,8 @@ class Dashboard(App[None]):
         for theme in THEMES:
             self.register_theme(theme)
         wanted = settings.theme or self._memory.get("theme", DEFAULT)
-        self.theme = wanted if wanted in self.available_themes else DEFAULT
+        # not yet drawn: telling the watchers would have every style sheet read twice
+        self.set_reactive(App.theme, wanted if wanted in self.available_themes else DEFAULT)
 
     def get_default_screen(self) -> Screen[None]:
         from tui.screens.main import MainScreen
@@ -106,6 +108,12 @@ class Dashboard(App[None]):
         self._mind_signals()
         self._follower.start()
         self._check_settings()
+
+    def on_ready(self) -> None:
+        """After the first paint: what was put off."""
+        gc.freeze()
+        gc.enable()
+        preload()
 
     @on(Driver.SignalResume)
     def _back_from_the_shell(self) -> None:

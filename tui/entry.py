@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ def main(home: str) -> int:
     slow = is_slow(settings.slow_link, os.environ)
     before = dict(os.environ)
     os.environ.setdefault("ESCDELAY", "25")
+    gc.disable()  # what is imported stays; `Dashboard.on_ready` turns it on again
     if slow:
         for name, value in _SLOW.items():
             os.environ.setdefault(name, value)

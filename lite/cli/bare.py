@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from importlib import import_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,11 +16,36 @@ GROUP = "quarterdeck.dashboard"  # entry points: called with the home's path, re
 def bare(context: Context) -> int:
     client = context.client_starting()
     if sys.stdin.isatty() and sys.stdout.isatty() and not context.json:
-        from importlib.metadata import entry_points
-
-        for entry in entry_points(group=GROUP):
-            return int(entry.load()(str(context.home.root)) or 0)
+        if context.color == "never":
+            os.environ["NO_COLOR"] = "1"
+        found = _entry_point()
+        if found:
+            module, _, name = found.partition(":")
+            return int(getattr(import_module(module), name)(str(context.home.root)) or 0)
     from lite.cli.fleet import DEFAULT_LIMIT, list_tasks
 
     tasks = client.tasks(limit=DEFAULT_LIMIT, newest=True)
     return list_tasks(context, client, tasks, empty="no tasks yet: qd submit -- echo hello, or qd run PLAN.yaml")
+
+
+def _entry_point() -> str:
+    """`module:function` of the first dashboard that is installed, "" without one. importlib.metadata does the same in
+    25 ms, a tenth of the time to the first paint: it is asked only when nothing lies beside our own modules."""
+    for folder in sys.path:
+        try:
+            names = sorted(name for name in os.listdir(folder or ".") if name.endswith(".dist-info"))
+        except OSError:
+            continue
+        for name in names:
+            try:
+                with open(f"{folder or '.'}/{name}/entry_points.txt", encoding="utf-8") as file:
+                    text = file.read()
+            except (OSError, UnicodeDecodeError):
+                continue
+            section = text.partition(f"[{GROUP}]\n")[2].partition("[")[0]
+            for line in section.splitlines():
+                if "=" in line:
+                    return line.partition("=")[2].strip()
+    from importlib.metadata import entry_points
+
+    return next((entry.value for entry in entry_points(group=GROUP)), "")

@@ -16,12 +16,12 @@ def redraw(pane: int) -> None:
     frame = 0
     out = sys.stdout.buffer
     out.write(b"\x1b[2J")
-    for row in range(3, 16):
+    for row in range(4, 12):
         out.write(b"\x1b[%d;1H\x1b[3%dmline %d of what stands still\x1b[0m" % (row, row % 7 + 1, row))
     while True:
         out.write(b"\x1b[1;1H\x1b[1mp%d-%06d\x1b[0m working" % (pane, frame))
         out.write(b"\x1b[2;1H\x1b[36m%s\x1b[0m\x1b[K" % (b"=" * (frame % 30)))
-        out.write(b"\x1b[17;1Htokens %d\x1b[K" % (frame * 17))
+        out.write(b"\x1b[3;1Htokens %d\x1b[K" % (frame * 17))
         out.flush()
         frame += 1
         time.sleep(max(0.0, begun + frame / 30 - time.monotonic()))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from textual.command import CommandList, CommandPalette
 from textual.pilot import Pilot
-from textual.widgets import Footer, Input, TextArea
+from textual.widgets import Input, TextArea
 
 from lite.errors import IllegalState, PlanInvalid
 from tests.support.dashboards import NOW, FakeGateway, fleet, large, task
@@ -28,6 +28,7 @@ from tui.state import EMPTY, Fleet, Link
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.fleet_list import FleetList
 from tui.widgets.grid import TerminalGrid
+from tui.widgets.key_bar import KeyBar
 from tui.widgets.terminal import TerminalPane
 
 SIZES = [(60, 15), (80, 24), (100, 30), (200, 60), (1, 1), (400, 120), (17, 3)]
@@ -395,7 +396,7 @@ class TestComfort:
     async def test_the_footer_shows_the_main_keys(self, tmp_path: Path) -> None:
         app = dashboard(tmp_path, some())
         async with opened(app, (180, 30)):
-            assert app.screen.query_one(Footer).display
+            assert app.screen.query_one(KeyBar).display
             for word in ("Help", "Palette", "Attach", "Filter"):
                 assert word in text_of(app), word
 

@@ -1,8 +1,8 @@
-"""What the dialogs share: a box in the middle, and one line that says what went wrong, where."""
+"""What the dialogs share: a box in the middle, its keys below, and a line that says what went wrong, where."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from rich.text import Text
 from textual.screen import ModalScreen
@@ -10,20 +10,19 @@ from textual.widgets import Static
 
 from lite.errors import QuarterdeckError
 from lite.terminal.sanitize import safe, safe_text
-
-if TYPE_CHECKING:
-    from tui.app import Dashboard
+from tui.cells import line
 
 Result = TypeVar("Result")
+_LONGEST = 2_000  # characters of an error
 
 
 class Dialog(ModalScreen[Result]):
-    """Compose one container with the class `dialog` and, in it, a `Problem`."""
+    """Compose one container with the class `dialog`, in it a `Problem`, and below it a `Footer`."""
 
-    @property
-    def deck(self) -> Dashboard:
-        app: Dashboard = self.app  # type: ignore[assignment]
-        return app
+    CSS_PATH = "../styles/dialogs.tcss"  # read when the first dialog opens
+
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-middle"), (120, "-wide")]  # noqa: RUF012 - as Textual declares it
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall")]  # noqa: RUF012
 
     def complain(self, error: QuarterdeckError) -> None:
         """Nothing that was typed is lost; the error stands below it."""
@@ -32,21 +31,26 @@ class Dialog(ModalScreen[Result]):
     def calm(self) -> None:
         self.query_one(Problem).clear()
 
+    def tell(self, text: str, *, warn: bool = False) -> None:
+        """A message that outlives the dialog."""
+        severity = "warning" if warn else "information"
+        self.notify(line(text), severity=severity, timeout=4, markup=False)  # type: ignore[arg-type]
+
 
 class Problem(Static):
     """Hidden while there is none."""
 
-    def __init__(self) -> None:
-        super().__init__("", markup=False)
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__("", markup=False, id=id)
         self.display = False
 
     def say(self, error: QuarterdeckError) -> None:
-        text = Text()
+        text = Text("! ", "bold")
         if error.place:
             text.append(f"{safe(error.place)}: ", "bold")
-        text.append(safe_text(error.message))
+        text.append(safe_text(error.message[:_LONGEST]), "not bold")
         if error.hint:
-            text.append(f"\n{safe(error.hint)}", "dim")
+            text.append(f"\n  {safe(error.hint[:_LONGEST])}", "not bold dim")
         self.update(text)
         self.display = True
 

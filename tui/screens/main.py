@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from lite.errors import QuarterdeckError
 from lite.terminal.sanitize import safe
@@ -22,6 +21,7 @@ from tui.tally import breakdown
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.fleet_list import FleetList
 from tui.widgets.header import FleetBar
+from tui.widgets.key_bar import KeyBar
 from tui.widgets.notice import Notice
 from tui.widgets.terminal import TerminalPane
 
@@ -84,7 +84,7 @@ class MainScreen(Screen[None]):
                 yield FilterBar()
             yield TerminalPane(self._gateway, slow=self._slow, leave_key=self._settings.detach_key)
         yield Notice(self._now)
-        yield Footer()
+        yield KeyBar()
 
     # what there is to show
 
@@ -358,7 +358,7 @@ class MainScreen(Screen[None]):
 
         task = self._one()
         if task is not None:
-            self.app.push_screen(Explain(self._gateway, self._fleet, task.id))
+            self.app.push_screen(Explain(self._gateway, self._fleet, task.id, now=self._now))
 
     @work
     async def action_start_supervisor(self) -> None:
