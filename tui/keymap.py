@@ -21,7 +21,7 @@ AREAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "pane": ("Terminal", ("tui.widgets.terminal:TerminalPane",)),
     "grid": ("Grid of terminals", ("tui.widgets.grid:TerminalGrid",)),
     "run": ("Run", ("tui.screens.run:RunScreen",)),
-    "new": ("New task", ("tui.screens.new_task:NewTask",)),
+    "new": ("New task", ("tui.screens.new_task:NewTask", "tui.widgets.task_chooser:TaskChooser")),
     "plans": ("Plans", ("tui.screens.plans:PlanPicker",)),
     "send": ("Send", ("tui.screens.send:Send",)),
     "explain": ("Explain", ("tui.screens.explain:Explain",)),

@@ -276,8 +276,9 @@ class TestDoing:
             await pilot.press("s", *"yes", "enter")
             await pilot.pause()
             assert gateway.made("send") == []
-            assert "has just changed" in text_of(app)
-            assert app.screen.query_one(Input).value == "yes"
+            assert "it asks something else now" in text_of(app)
+            assert "rm -rf?" in text_of(app)
+            assert app.screen.query_one(TextArea).text == "yes"
 
     async def test_explain_tells_and_follows(self, tmp_path: Path, gateway: FakeGateway) -> None:
         app = dashboard(tmp_path, some(), gateway)

@@ -9,35 +9,39 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
-from textual.screen import ModalScreen
-from textual.widgets import Button, Static
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widgets import Button, Footer, Static
 
-from lite.terminal.sanitize import safe
+from tui.cells import line
+from tui.screens.dialog import Dialog
 
 
-class Confirm(ModalScreen[bool]):
-    """True only for y or its button; Enter alone says no."""
+class Confirm(Dialog[bool]):
+    """True only for y or its button; Enter alone says no. `lines` tell what it is about."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "Yes", id="confirm.yes"),
         Binding("n,escape", "answer(False)", "No", id="confirm.no"),
-        Binding("left,right,h,l", "app.focus_next", "Other button", show=False, id="confirm.other"),
+        Binding("left,right,h,l", "other", "Other button", show=False, id="confirm.other"),
+        Binding("j,down", "scroll(1)", "Down", show=False, id="confirm.down"),
+        Binding("k,up", "scroll(-1)", "Up", show=False, id="confirm.up"),
     ]
 
     def __init__(self, question: str, lines: Sequence[str] = (), *, yes: str = "yes") -> None:
         super().__init__()
-        self._question = safe(question)
-        self._lines = [safe(line) for line in lines]
-        self._yes = safe(yes)
+        self._question = line(question)
+        self._lines = [line(each) for each in lines]
+        self._yes = line(yes)
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll(classes="dialog", id="confirm", can_focus=False):
+        with Vertical(classes="dialog", id="confirm"):
             yield Static(Text(self._question, "bold"), id="confirm-question")
-            yield Static(Text("\n".join(self._lines)), id="confirm-lines")
+            with VerticalScroll(id="confirm-lines", can_focus=False):
+                yield Static(Text("\n".join(self._lines), no_wrap=True, overflow="ellipsis"))
             with Horizontal(classes="buttons"):
-                yield Button(Text("No (n)"), id="no", variant="primary")
-                yield Button(Text(f"{self._yes} (y)"), id="yes", variant="error")
+                yield Button(Text("No (n)"), id="no", compact=True)
+                yield Button(Text(f"{self._yes} (y)"), id="yes", compact=True)
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         self.query_one("#no").focus()
@@ -49,3 +53,9 @@ class Confirm(ModalScreen[bool]):
 
     def action_answer(self, yes: bool) -> None:
         self.dismiss(yes)
+
+    def action_other(self) -> None:
+        self.query_one("#no" if self.query_one("#yes").has_focus else "#yes").focus()
+
+    def action_scroll(self, by: int) -> None:
+        self.query_one("#confirm-lines", VerticalScroll).scroll_relative(y=by, animate=False)

@@ -2,50 +2,58 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Iterator
-from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.suggester import SuggestFromList
-from textual.widgets import Button, Footer, Input, Label, Select, TextArea
+from textual.widget import Widget
+from textual.widgets import Footer, Input, Select, Static, TextArea
 
-from lite.errors import QuarterdeckError
-from lite.terminal.sanitize import safe
+from lite.errors import InvalidTask, NotFound, QuarterdeckError
+from lite.model.ids import new_id
+from tui.cells import line
 from tui.orders import Draft, order_of, problem_of
 from tui.screens.dialog import Dialog, Problem
+from tui.widgets.field import Field
+from tui.widgets.task_chooser import TaskChooser
 
 if TYPE_CHECKING:
-    from lite.api.messages import AgentJson
+    from lite.api.messages import AgentJson, SubmitBody
     from tui.gateway import Gateway
     from tui.state import Fleet
 
 _ROUTED, _COMMAND = "", "\x00command"  # of the select; no agent is called so
-_FIELDS = (
-    ("name", "its name"),
-    ("lane", "one after the other"),
-    ("needs", "ids or run/name, with commas"),
-    ("touches", "paths, with commas"),
-    ("priority", "-100 to 100"),
-    ("timeout", "30m"),
-    ("idle_timeout", "5m without output"),
-    ("retries", "0"),
-    ("cwd", "directory"),
-)
+_INPUTS = {
+    "name": "a word for it",
+    "lane": "its tasks run one after the other",
+    "touches": "paths for it alone meanwhile, with commas",
+    "priority": "0; from -100 to 100, higher goes first",
+    "timeout": "none; 30m, 1h30m, 90s",
+    "idle_timeout": "none; for how long it may be silent",
+    "retries": "the agent's own",
+    "cwd": "",
+}
+_FIELDS = ("name", "lane", "needs", "touches", "priority", "timeout", "idle_timeout", "retries", "mode", "cwd")
+_MODES = (("the agent's own", ""), ("interactive, in a terminal", "interactive"), ("headless", "headless"))
+_LONGEST = 2_000  # characters of a field
 
 
 class NewTask(Dialog[str]):
     """The id of the task it made, "" when it was left; `draft` is what was typed, for the next time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s,ctrl+enter", "submit", "Submit", id="new.submit"),
-        Binding("ctrl+t", "command", "Prompt / command", id="new.command"),
-        Binding("ctrl+o", "more", "More fields", id="new.more"),
-        Binding("escape", "leave", "Close (the draft is kept)", id="new.close"),
+        Binding("ctrl+s,ctrl+enter", "submit", "Submit", priority=True, id="new.submit"),
+        Binding("ctrl+t", "command", "Prompt / command", priority=True, id="new.command"),
+        Binding("ctrl+o", "more", "More", priority=True, id="new.more"),
+        Binding("escape", "leave", "Close", tooltip="The draft is kept", id="new.close"),
     ]
 
     def __init__(self, gateway: Gateway, fleet: Fleet, draft: Draft | None = None, *, cwd: str = "") -> None:
@@ -54,53 +62,55 @@ class NewTask(Dialog[str]):
         self._fleet = fleet
         self.draft = draft or Draft()
         self._cwd = cwd
-        self._more = any(getattr(self.draft, field) for field, _ in _FIELDS) or bool(self.draft.mode)
+        self._agents: dict[str, AgentJson] = {}
+        self._agent = self.draft.agent  # the one to come back to from a command
+        self._sending = False
+        self._sent: tuple[SubmitBody, str] | None = None  # and the key it went with
 
     def compose(self) -> ComposeResult:
         draft = self.draft
-        with VerticalScroll(classes="dialog", id="new", can_focus=False) as box:
+        with Vertical(classes="dialog", id="new") as box:
             box.border_title = "New task"
-            yield TextArea(
-                draft.text, id="text", soft_wrap=True, tab_behavior="focus", placeholder="What is to be done?"
-            )
-            yield Select[str](
-                self._choices([]),
-                value=_COMMAND if draft.command else _ROUTED,
-                allow_blank=False,
-                id="agent",
-                compact=True,
-            )
+            yield TextArea(draft.text, id="text", soft_wrap=True, tab_behavior="focus", compact=True)
+            chosen = _COMMAND if draft.command else draft.agent
+            yield Select[str](self._choices(), value=chosen, allow_blank=False, id="agent", compact=True)
+            yield Static("", id="agent-note", markup=False)
             yield Problem()
-            with Vertical(id="more"):
+            yield Static("", id="summary", markup=False)
+            with VerticalScroll(id="more", can_focus=False):
                 yield from self._fields(draft)
-            with Horizontal(classes="buttons"):
-                yield Button("Close", id="leave")
-                yield Button("Submit (ctrl+s)", id="submit", variant="primary")
         yield Footer(show_command_palette=False)
 
-    def _fields(self, draft: Draft) -> Iterator[Horizontal]:
-        names = sorted({safe(task.name) for task in self._fleet.tasks.values() if task.open and task.name})
-        lanes = sorted({safe(task.lane) for task in self._fleet.tasks.values() if task.lane})
-        known = {"needs": names, "lane": lanes}
-        for field, hint in _FIELDS:
-            with Horizontal(classes="field"):
-                yield Label(field.replace("_", " "))  # type: ignore[misc]
-                yield Input(  # type: ignore[misc]
-                    getattr(draft, field),
-                    placeholder=hint,
-                    id=field,
-                    compact=True,
-                    suggester=SuggestFromList(known[field], case_sensitive=False) if field in known else None,
-                )
-        with Horizontal(classes="field"):
-            yield Label("mode")  # type: ignore[misc]
-            modes = [("the agent's own", ""), ("interactive, in a terminal", "interactive"), ("headless", "headless")]
-            yield Select[str](modes, value=draft.mode, allow_blank=False, id="mode", compact=True)  # type: ignore[misc]
+    def _fields(self, draft: Draft) -> Iterator[Field]:
+        lanes = sorted({line(task.lane) for task in self._fleet.tasks.values() if task.lane and task.open})
+        for name in _FIELDS:
+            body: Widget
+            if name == "needs":
+                body = TaskChooser(self._fleet, draft.needs, id="needs")
+            elif name == "mode":
+                body = Select[str](_MODES, value=draft.mode, allow_blank=False, id="mode", compact=True)
+            else:
+                hint = (self._cwd or "the supervisor's directory") if name == "cwd" else _INPUTS[name]
+                body = Input(getattr(draft, name), placeholder=hint, id=name, compact=True, max_length=_LONGEST)
+                if name == "lane":
+                    body.suggester = SuggestFromList(lanes, case_sensitive=False)
+            yield Field(name, body)
 
     def on_mount(self) -> None:
-        self.query_one("#more").display = self._more
-        self.query_one(TextArea).focus()
+        self.query_one("#more").display = False
+        self._tell_mode()
+        self._summarise()
+        editor = self.query_one(TextArea)
+        editor.move_cursor(editor.document.end)
+        editor.focus()
         self._load_agents()
+
+    def show(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        if self.is_mounted:
+            self.query_one(TaskChooser).show(fleet)
+
+    # who does it
 
     @work
     async def _load_agents(self) -> None:
@@ -109,97 +119,160 @@ class NewTask(Dialog[str]):
         except QuarterdeckError as error:
             self.complain(error)
             return
+        self._agents = {agent["name"]: agent for agent in agents if agent["provider"] not in ("shell", "http")}
         select = self.query_one("#agent", Select)
         if select.expanded:
             return  # somebody is choosing among what there is
         chosen = select.value
-        choices = self._choices(agents)
         with self.prevent(Select.Changed):
-            select.set_options(choices)
-            wanted = chosen if chosen != _ROUTED else self.draft.agent
-            select.value = wanted if wanted in {value for _, value in choices} else _ROUTED
+            select.set_options(self._choices())
+            select.value = chosen
+        self._tell_mode()
 
-    def _choices(self, agents: list[AgentJson]) -> list[tuple[Text, str]]:
-        found = [(Text("a prompt, routed by the configuration"), _ROUTED), (Text("a command (sh -c)"), _COMMAND)]
-        for agent in agents:
-            if agent["provider"] in ("shell", "http"):
-                continue
+    def _choices(self) -> list[tuple[Text, str]]:
+        found = [(Text("any agent: the configuration's routing decides"), _ROUTED)]
+        found.append((Text("no agent: a command, under sh -c"), _COMMAND))
+        for name, agent in sorted(self._agents.items(), key=lambda one: bool(one[1]["problem"])):
             roles = f": {', '.join(agent['roles'])}" if agent["roles"] else ""
-            text = Text(safe(f"{agent['name']} ({agent['provider']}){roles}"))
+            text = Text(line(f"{name} ({agent['provider']}){roles}"))
             if agent["problem"]:
-                text.append(f"  ! {safe(agent['problem'])}", "italic")
-            found.append((text, agent["name"]))
+                text = Text(f"! {text.plain}: {line(agent['problem'])}", "italic")
+            found.append((text, name))
+        if self._agent and self._agent not in self._agents:
+            found.append((Text(line(self._agent)), self._agent))
         return found
 
-    def _read(self) -> Draft:
-        agent = str(self.query_one("#agent", Select).value)
-        fields = {field: self.query_one(f"#{field}", Input).value for field, _ in _FIELDS}
-        return Draft(
-            text=self.query_one(TextArea).text,
-            command=agent == _COMMAND,
-            agent="" if agent in (_ROUTED, _COMMAND) else agent,
-            mode=str(self.query_one("#mode", Select).value),
-            **fields,
-        )
+    @on(Select.Changed, "#agent")
+    def _chosen(self, event: Select.Changed) -> None:
+        if event.value != _COMMAND:
+            self._agent = str(event.value)
+        self._tell_mode()
 
-    @on(Input.Changed)
-    def _checked(self, event: Input.Changed) -> None:
-        field = event.input.id or ""
-        wrong = problem_of(field, event.value)
-        event.input.set_class(bool(wrong), "-wrong")
-        event.input.tooltip = wrong or None
-        if wrong:
-            self.complain(QuarterdeckError(wrong, place=field))
-        else:
-            self.calm()
-
-    @on(Button.Pressed)
-    def _pressed(self, event: Button.Pressed) -> None:
-        event.stop()
-        if event.button.id == "submit":
-            self.action_submit()
-        else:
-            self.action_leave()
+    def _tell_mode(self) -> None:
+        """What the text above is, and what is wrong with who shall do it."""
+        value = self.query_one("#agent", Select).value
+        command = value == _COMMAND
+        box = self.query_one("#new")
+        box.border_subtitle = "command" if command else "prompt"
+        box.set_class(command, "-command")
+        self.query_one(TextArea).placeholder = "make test && make lint" if command else "What is to be done?"
+        agent = self._agents.get(str(value))
+        problem = agent["problem"] if agent else ""
+        if self._agents and value not in (_COMMAND, _ROUTED) and agent is None:
+            problem = "the configuration knows no such agent"
+        note = self.query_one("#agent-note", Static)
+        note.display = bool(problem)
+        note.update(Text(f"! {line(problem)}"))
 
     def action_command(self) -> None:
         select = self.query_one("#agent", Select)
-        select.value = (self.draft.agent or _ROUTED) if select.value == _COMMAND else _COMMAND
+        select.value = self._agent if select.value == _COMMAND else _COMMAND
         self.query_one(TextArea).focus()
 
+    # the other fields
+
+    @on(Input.Changed)
+    def _checked(self, event: Input.Changed) -> None:
+        """While it is typed; what the supervisor said of a field goes when the field changes."""
+        field = next((each for each in event.input.ancestors if isinstance(each, Field)), None)
+        if field is not None:
+            field.wrong(problem_of(field.field, event.value))
+            self._summarise()
+
+    @on(Select.Changed, "#mode")
+    def _mode_chosen(self) -> None:
+        self._summarise()
+
+    def _summarise(self) -> None:
+        """What is set behind ctrl+o is never out of sight."""
+        draft = self._read()
+        given = [f"{name.replace('_', ' ')} {value}" for name in _FIELDS if (value := getattr(draft, name).strip(" ,"))]
+        summary = self.query_one("#summary", Static)
+        summary.update(Text(line(" · ".join(given)), no_wrap=True, overflow="ellipsis"))
+        summary.display = bool(given) and not self.query_one("#more").display
+
     def action_more(self) -> None:
-        more = self.query_one("#more")
-        more.display = not more.display
-        (self.query_one("#name", Input) if more.display else self.query_one(TextArea)).focus()
+        self._open_more(not self.query_one("#more").display)
+        (self.query_one("#name") if self.query_one("#more").display else self.query_one(TextArea)).focus()
+
+    def _open_more(self, shown: bool) -> None:
+        self.query_one("#more").display = shown
+        self.query_one("#new").set_class(shown, "-more")
+        self._summarise()
+
+    def _read(self) -> Draft:
+        agent = str(self.query_one("#agent", Select).value)
+        return Draft(
+            text=self.query_one(TextArea).text,
+            command=agent == _COMMAND,
+            agent=self._agent,
+            mode=str(self.query_one("#mode", Select).value),
+            needs=self.query_one(TaskChooser).value,
+            **{name: self.query_one(f"#{name}", Input).value for name in _INPUTS},
+        )
+
+    # what becomes of it
 
     def action_leave(self) -> None:
         self.draft = self._read()
+        if self._sending:
+            self.tell("closed before the supervisor answered: the task may have been made", warn=True)
         self.dismiss("")
 
     def action_submit(self) -> None:
-        self.draft = self._read()
-        try:
-            body = order_of(self.draft)
-        except QuarterdeckError as error:
-            self._wrong(error)
-            return
-        body.setdefault("cwd", self._cwd) if self._cwd else None
-        self._submit(body)
+        if not self._sending:
+            self._sending = True
+            self.draft = self._read()
+            self._submit()
 
-    @work(exclusive=True)
-    async def _submit(self, body: object) -> None:
+    @work
+    async def _submit(self) -> None:
+        self.calm()
         try:
-            made = await self._gateway.submit(body)  # type: ignore[arg-type]
+            made = await self._gateway.submit(await self._body())
         except QuarterdeckError as error:
             self._wrong(error)
             return
+        finally:
+            self._sending = False
         self.draft = Draft(agent=self.draft.agent, command=self.draft.command)
         self.dismiss(made["task"]["id"])
 
+    async def _body(self) -> SubmitBody:
+        """Raises `InvalidTask`. The same order goes with the same key: when the answer to it was lost, it is not done
+        twice."""
+        body = order_of(self.draft)
+        if "needs" in body:
+            body["needs"] = self.query_one(TaskChooser).ids(body["needs"])
+        if self._cwd or "cwd" in body:
+            body["cwd"] = await asyncio.to_thread(_directory, self._cwd, body.get("cwd", ""))
+        key = self._sent[1] if self._sent is not None and self._sent[0] == body else new_id()
+        self._sent = (body, key)
+        return {**body, "key": key}
+
     def _wrong(self, error: QuarterdeckError) -> None:
-        """Show it, and the field it is about."""
+        """Say it at the field it is about, else below the editor."""
+        place = error.place.rsplit(":", 1)[-1].strip().removesuffix("_ms")
+        if isinstance(error, NotFound) and self.draft.needs and not error.place:
+            place = "needs"  # the only thing that a new task refers to
+        if place in _FIELDS:
+            self._open_more(True)
+            field = self.query_one(f"#field-{place}", Field)
+            field.wrong(" ".join(filter(None, (error.message, error.hint and f"({error.hint})"))))
+            body = field.body
+            (body.input if isinstance(body, TaskChooser) else body).focus()
+            self.call_after_refresh(field.scroll_visible, animate=False)
+            return
         self.complain(error)
-        field = {"prompt": "text", "command": "text"}.get(error.place, error.place)
-        if field in asdict(self.draft) and field not in ("command",):
-            if field not in ("text", "agent"):
-                self.query_one("#more").display = True
-            self.query_one(f"#{field}").focus()
+        self.query_one("#agent" if place == "agent" else "#text").focus()
+
+
+def _directory(base: str, given: str) -> str:
+    """Absolute; links stay. Raises `InvalidTask`."""
+    try:
+        path = os.path.abspath(Path(base or ".") / Path(given).expanduser())  # noqa: PTH100 - resolve() follows links
+        if Path(path).is_dir():
+            return path
+    except (OSError, RuntimeError, ValueError):  # too long, an unknown user, a NUL
+        pass
+    raise InvalidTask("no such directory", place="cwd")

@@ -1,103 +1,166 @@
-"""Type a short answer into a session, and hear what became of it."""
+"""Type an answer into a session, and hear what became of it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+import re
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.widgets import Input, Static
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Footer, Static, TextArea
 
 from lite.errors import IllegalState, QuarterdeckError, SessionRefused
-from lite.terminal.sanitize import safe, safe_text
+from lite.terminal.sanitize import safe_text
+from tui.cells import line
 from tui.screens.dialog import Dialog, Problem
 
 if TYPE_CHECKING:
+    from lite.api.messages import TaskJson
     from tui.gateway import Gateway
     from tui.state import Fleet, TaskView
 
+_SHOWN = 4_000  # characters of a question
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # of what was pasted; line breaks and tabs stay
+
+
+class Question(NamedTuple):
+    """What a session asks; no `id`: nothing."""
+
+    id: str = ""
+    hash: str = ""
+    kind: str = ""
+    text: str = ""
+
+    @property
+    def mark(self) -> tuple[str, str]:
+        return self.id, self.hash
+
 
 class Send(Dialog[bool]):
-    """True when the session took it. What it asks may change while one types: then nothing is sent."""
+    """True when the session took it.
+
+    An answer goes to the question that was read and to no other: what is asked now is compared with what is shown when
+    the fleet changes, and once more just before anything is sent.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(False)", "Close", id="send.close"),
-        Binding("ctrl+j", "newline", "Line break", show=False, id="send.newline"),
+        Binding("enter", "send", "Send it, then Enter", priority=True, id="send.send"),
+        Binding("ctrl+j,shift+enter", "newline", "Line break", priority=True, id="send.newline"),
+        Binding("pageup", "scroll(-1)", "Question up", show=False, priority=True, id="send.up"),
+        Binding("pagedown", "scroll(1)", "Question down", show=False, priority=True, id="send.down"),
+        Binding("escape", "close", "Close", id="send.close"),
     ]
 
     def __init__(self, gateway: Gateway, task: TaskView) -> None:
         super().__init__()
         self._gateway = gateway
         self._about = task
+        self._asked = _of_view(task)
+        self._past: set[tuple[str, str]] = set()  # the feed may still tell of these
+        self._sending = False
+        self._unread = False  # the question changed under somebody's hands
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="send") as box:
-            box.border_title = Text(f"Send to {safe(self._about.name or self._about.id[:8])}").plain.replace("[", "\\[")
-            box.border_subtitle = "Enter sends, with Enter after it · ctrl+j breaks the line"
-            yield Static(self._asked(), id="send-asked", markup=False)
-            yield Input(placeholder="what to type", id="send-text", max_length=10_000)
+            box.border_title = Content(f"Send to {line(self._about.name or self._about.id)}")
+            with VerticalScroll(id="send-asked", can_focus=False):
+                yield Static(self._text(), id="send-question", markup=False)
+            yield TextArea(id="send-text", compact=True, tab_behavior="focus", placeholder="what to type")
             yield Problem()
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        self.query_one(Input).focus()
+        self.query_one(TextArea).focus()
 
     def show(self, fleet: Fleet) -> None:
         task = fleet.tasks.get(self._about.id)
         if task is None or not self.is_mounted:
             return
-        changed = _question(task) != _question(self._about)
-        self._about = task
-        if changed:
-            self.query_one("#send-asked", Static).update(self._asked())
-            self.complain(IllegalState("what it asks has just changed", hint="read it, then press Enter again"))
-        elif task.state != "running":
-            self.complain(SessionRefused(f"it has {safe(task.state)}"))
+        ended = task.state != "running" and self._about.state == "running"
+        said, self._about = self._about.activity.text, task
+        asked = _of_view(task)
+        if asked.mark != self._asked.mark and asked.mark not in self._past:
+            self._ask(asked, "read it; the first Enter only says that you have")
+            self._unread = True
+        elif said != task.activity.text:
+            self.query_one("#send-question", Static).update(self._text())
+        if ended:
+            self.complain(SessionRefused(f"it is {line(task.state)} now"))
 
-    def _asked(self) -> Text:
-        waiting = self._about.waiting
-        if waiting is None:
-            return Text("It asks nothing now; what you type goes to its terminal.", "dim")
-        return Text(f"{safe(waiting.kind)}: ", "bold").append(safe_text(waiting.text[:2000]), "not bold")
+    def _ask(self, asked: Question, hint: str) -> None:
+        """It asks something else now: nothing is sent before that was read."""
+        self._past.add(self._asked.mark)
+        self._past.discard(asked.mark)
+        self._asked = asked
+        self.query_one("#send-question", Static).update(self._text())
+        what = "it asks something else now" if asked.id else "it does not ask that any more"
+        self.complain(IllegalState(what, hint=hint))
+
+    def _text(self) -> Text:
+        if self._asked.id:
+            text = Text(f"{line(self._asked.kind) or 'it asks'}: ", "bold")
+            return text.append(safe_text(self._asked.text[:_SHOWN]), "not bold")
+        if self._about.asks and self._about.activity.text:
+            return Text("it waits: ", "bold").append(safe_text(self._about.activity.text[:_SHOWN]), "not bold")
+        if self._about.asks:
+            return Text("It waits for a person; its terminal shows for what.", "dim")
+        return Text("It asks nothing now. What you type goes to its terminal.", "dim")
 
     def action_newline(self) -> None:
-        self.query_one(Input).insert_text_at_cursor("⏎")
+        self.query_one(TextArea).insert("\n")
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        self._send(event.value.replace("⏎", "\n"), _question(self._about))
+    def action_scroll(self, by: int) -> None:
+        asked = self.query_one("#send-asked", VerticalScroll)
+        asked.scroll_relative(y=by * max(1, asked.size.height - 1), animate=False)
 
-    @work(exclusive=True)
-    async def _send(self, text: str, question: tuple[str, str]) -> None:
-        if question[0]:
-            row = await self._fresh()
-            if row is None:
-                return
-            if row != question:
-                self.complain(IllegalState("what it asks has just changed", hint="read it, then press Enter again"))
-                return
+    def action_close(self) -> None:
+        if self._sending:
+            self.tell("closed before it was told what became of the answer", warn=True)
+        self.dismiss(False)
+
+    def action_send(self) -> None:
+        if self._sending:
+            return
+        if self._unread:  # this Enter was meant for the question before
+            self._unread = False
+            self.complain(IllegalState("the question has changed", hint="press Enter again to answer the one above"))
+            return
+        self._sending = True
+        self._send(_CONTROLS.sub("", self.query_one(TextArea).text))
+
+    @work
+    async def _send(self, text: str) -> None:
         try:
+            row = await self._gateway.task(self._about.id)
+            asked = _of_row(row)
+            if asked.mark != self._asked.mark or self._unread:
+                if asked.mark != self._asked.mark:
+                    self._ask(asked, "nothing was sent; read it, then press Enter again")
+                self._unread = False  # this Enter was for the one before, and is spent
+                return
             answer = await self._gateway.send(self._about.id, text + "\r")
         except QuarterdeckError as error:
             self.complain(error)
             return
+        finally:
+            self._sending = False
         if answer["result"] == "refused":
-            self.complain(SessionRefused(answer["reason"] or "the session refused it"))
+            self.complain(SessionRefused(f"refused: {answer['reason'] or 'the session did not take it'}"))
             return
-        self.deck.tell(answer["result"])
+        reason = f": {answer['reason']}" if answer["reason"] else ""
+        self.tell(f"{answer['result']} to {line(self._about.name or self._about.id)}{line(reason)}")
         self.dismiss(True)
 
-    async def _fresh(self) -> tuple[str, str] | None:
-        """What it asks at this moment: the feed may be a moment behind."""
-        try:
-            waiting = (await self._gateway.task(self._about.id))["waiting"]
-        except QuarterdeckError as error:
-            self.complain(error)
-            return None
-        return (waiting["id"], waiting["hash"]) if waiting else ("", "")
+
+def _of_view(task: TaskView) -> Question:
+    asked = task.waiting
+    return Question(asked.id, asked.hash, asked.kind, asked.text) if asked else Question()
 
 
-def _question(task: TaskView) -> tuple[str, str]:
-    return (task.waiting.id, task.waiting.hash) if task.waiting else ("", "")
+def _of_row(row: TaskJson) -> Question:
+    asked = row["waiting"]
+    return Question(asked["id"], asked["hash"], asked["kind"], asked["text"]) if asked else Question()
