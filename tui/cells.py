@@ -12,7 +12,7 @@ from rich.style import Style
 from rich.text import Text
 from textual.color import Color, ColorParseError
 
-from lite.terminal.sanitize import safe
+from lite.terminal.sanitize import safe, safe_text
 
 ELLIPSIS = "…"
 MUTED, STRONG = "muted", "strong"  # the roles that are no colours
@@ -38,6 +38,11 @@ def line(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text[:_LONGEST]
     return _HEAP.sub(r"\1", _JOINERS.sub("", safe(text[:_LONGEST])))
+
+
+def paragraphs(text: str) -> str:
+    """`text` as harmless lines, of any length, whose widths terminals agree about. Tabs stay."""
+    return _HEAP.sub(r"\1", _JOINERS.sub("", safe_text(text)))
 
 
 def clip(text: str, width: int) -> str:

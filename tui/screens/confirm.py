@@ -10,10 +10,11 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.widgets import Button, Footer, Static
+from textual.widgets import Button, Static
 
 from tui.cells import line
 from tui.screens.dialog import Dialog
+from tui.widgets.key_bar import KeyBar
 
 
 class Confirm(Dialog[bool]):
@@ -41,7 +42,7 @@ class Confirm(Dialog[bool]):
             with Horizontal(classes="buttons"):
                 yield Button(Text("No (n)"), id="no", compact=True)
                 yield Button(Text(f"{self._yes} (y)"), id="yes", compact=True)
-        yield Footer(show_command_palette=False)
+        yield KeyBar(last="escape")
 
     def on_mount(self) -> None:
         self.query_one("#no").focus()

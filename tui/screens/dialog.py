@@ -9,15 +9,14 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from lite.errors import QuarterdeckError
-from lite.terminal.sanitize import safe, safe_text
-from tui.cells import line
+from tui.cells import line, paragraphs
 
 Result = TypeVar("Result")
 _LONGEST = 2_000  # characters of an error
 
 
 class Dialog(ModalScreen[Result]):
-    """Compose one container with the class `dialog`, in it a `Problem`, and below it a `Footer`."""
+    """Compose one container with the class `dialog`, in it a `Problem`, and below it a `KeyBar`."""
 
     CSS_PATH = "../styles/dialogs.tcss"  # read when the first dialog opens
 
@@ -47,10 +46,10 @@ class Problem(Static):
     def say(self, error: QuarterdeckError) -> None:
         text = Text("! ", "bold")
         if error.place:
-            text.append(f"{safe(error.place)}: ", "bold")
-        text.append(safe_text(error.message[:_LONGEST]), "not bold")
+            text.append(f"{line(error.place)}: ", "bold")
+        text.append(paragraphs(error.message[:_LONGEST]), "not bold")
         if error.hint:
-            text.append(f"\n  {safe(error.hint[:_LONGEST])}", "not bold dim")
+            text.append(f"\n  {paragraphs(error.hint[:_LONGEST])}", "not bold dim")
         self.update(text)
         self.display = True
 

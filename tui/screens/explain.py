@@ -14,15 +14,15 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from lite.clock import SystemClock
 from lite.errors import QuarterdeckError
-from lite.terminal.sanitize import safe_text
 from tui.badges import badge_of
-from tui.cells import line, style_of
+from tui.cells import line, paragraphs, style_of
 from tui.screens.dialog import Dialog, Problem
 from tui.spans import age, changes_in, duration
+from tui.widgets.key_bar import KeyBar
 
 if TYPE_CHECKING:
     from textual.timer import Timer
@@ -71,7 +71,7 @@ class Explain(Dialog[None]):
             yield Static("", id="explain-head", markup=False)
             yield Problem()
             yield Static("", id="explain-facts", markup=False)
-        yield Footer(show_command_palette=False)
+        yield KeyBar(last="escape")
 
     def on_mount(self) -> None:
         self.query_one("#explain").focus()
@@ -167,7 +167,7 @@ class Explain(Dialog[None]):
         yield from ((label, value) for label, value in rows if value)
         for label, value in self._texts(task):
             if value.strip():
-                yield label, Text(safe_text(value[:_LONGEST].rstrip()))
+                yield label, Text(paragraphs(value[:_LONGEST].rstrip()))
 
     def _doing(self, task: TaskView) -> Iterator[tuple[str, Text]]:
         activity = task.activity
@@ -176,9 +176,9 @@ class Explain(Dialog[None]):
             text = Text(line(activity.word) + since)
             yield "activity", text.append(f"  source {line(activity.source)}, rule {line(activity.rule)}", "dim")
             if not task.waiting:
-                yield "says", Text(safe_text(activity.text[:_LONGEST]))
+                yield "says", Text(paragraphs(activity.text[:_LONGEST]))
         if task.waiting:
-            yield "asks", Text(safe_text(f"{task.waiting.kind}: {task.waiting.text[:_LONGEST]}"))
+            yield "asks", Text(paragraphs(f"{task.waiting.kind}: {task.waiting.text[:_LONGEST]}"))
         for at, need in enumerate(task.needs[:_NEEDS]):
             yield "" if at else "needs", self._need(need)
         yield "", Text(f"and {len(task.needs) - _NEEDS} more" if len(task.needs) > _NEEDS else "")

@@ -15,7 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.suggester import SuggestFromList
 from textual.widget import Widget
-from textual.widgets import Footer, Input, Select, Static, TextArea
+from textual.widgets import Input, Select, Static, TextArea
 
 from lite.errors import InvalidTask, NotFound, QuarterdeckError
 from lite.model.ids import new_id
@@ -23,6 +23,7 @@ from tui.cells import line
 from tui.orders import Draft, order_of, problem_of
 from tui.screens.dialog import Dialog, Problem
 from tui.widgets.field import Field
+from tui.widgets.key_bar import KeyBar
 from tui.widgets.task_chooser import TaskChooser
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class NewTask(Dialog[str]):
             yield Static("", id="summary", markup=False)
             with VerticalScroll(id="more", can_focus=False):
                 yield from self._fields(draft)
-        yield Footer(show_command_palette=False)
+        yield KeyBar(last="escape")
 
     def _fields(self, draft: Draft) -> Iterator[Field]:
         lanes = sorted({line(task.lane) for task in self._fleet.tasks.values() if task.lane and task.open})

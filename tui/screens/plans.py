@@ -12,13 +12,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.fuzzy import Matcher
-from textual.widgets import Footer, Input, OptionList
+from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from lite.errors import IllegalState, NotFound, QuarterdeckError
 from tui.cells import line
 from tui.plan_files import find_plans
 from tui.screens.dialog import Dialog, Problem
+from tui.widgets.key_bar import KeyBar
 from tui.widgets.plan_preview import PlanPreview
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class PlanPicker(Dialog[str]):
                 yield OptionList(id="plan-files", compact=True)
                 yield PlanPreview()
             yield Problem()
-        yield Footer(show_command_palette=False)
+        yield KeyBar(last="escape")
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()

@@ -11,12 +11,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.widgets import Footer, Static, TextArea
+from textual.widgets import Static, TextArea
 
 from lite.errors import IllegalState, QuarterdeckError, SessionRefused
-from lite.terminal.sanitize import safe_text
-from tui.cells import line
+from tui.cells import line, paragraphs
 from tui.screens.dialog import Dialog, Problem
+from tui.widgets.key_bar import KeyBar
 
 if TYPE_CHECKING:
     from lite.api.messages import TaskJson
@@ -71,7 +71,7 @@ class Send(Dialog[bool]):
                 yield Static(self._text(), id="send-question", markup=False)
             yield TextArea(id="send-text", compact=True, tab_behavior="focus", placeholder="what to type")
             yield Problem()
-        yield Footer(show_command_palette=False)
+        yield KeyBar(last="escape")
 
     def on_mount(self) -> None:
         self.query_one(TextArea).focus()
@@ -103,9 +103,9 @@ class Send(Dialog[bool]):
     def _text(self) -> Text:
         if self._asked.id:
             text = Text(f"{line(self._asked.kind) or 'it asks'}: ", "bold")
-            return text.append(safe_text(self._asked.text[:_SHOWN]), "not bold")
+            return text.append(paragraphs(self._asked.text[:_SHOWN]), "not bold")
         if self._about.asks and self._about.activity.text:
-            return Text("it waits: ", "bold").append(safe_text(self._about.activity.text[:_SHOWN]), "not bold")
+            return Text("it waits: ", "bold").append(paragraphs(self._about.activity.text[:_SHOWN]), "not bold")
         if self._about.asks:
             return Text("It waits for a person; its terminal shows for what.", "dim")
         return Text("It asks nothing now. What you type goes to its terminal.", "dim")

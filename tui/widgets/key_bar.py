@@ -56,14 +56,15 @@ class KeyBar(Widget):
 
     def _read(self) -> tuple[list[Key], Key | None]:
         keys: dict[str, Key] = {}
-        last = None
+        last, said = None, ""
         for name, active in self.screen.active_bindings.items():
             binding = active.binding
             key = Key(binding.key, self.app.get_key_display(binding), binding.description, active.enabled)
             if name == self._last:
-                last = key
+                last, said = key, binding.action
             elif binding.show and binding.description:
                 keys.setdefault(binding.action, key)
+        keys.pop(said, None)  # another key for the same
         return list(keys.values()), last
 
     def _places(self) -> list[tuple[int, Key]]:

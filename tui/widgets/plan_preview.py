@@ -11,8 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import DataTable, Static
 
-from lite.terminal.sanitize import safe_tabbed
-from tui.cells import clip, line, style_of
+from tui.cells import clip, line, paragraphs, style_of
 
 if TYPE_CHECKING:
     from textual.events import Resize
@@ -99,7 +98,7 @@ class PlanPreview(Vertical):
         for number, each in enumerate(lines, first):
             here = number == wrong
             numbered.append(f"{'>' if here else ' '}{number:4} ", error if here else "dim")
-            numbered.append(safe_tabbed(each[:_LINE]).expandtabs(4) + "\n", error if here else "")
+            numbered.append(paragraphs(each[:_LINE]).expandtabs(4) + "\n", error if here else "")
         self.query_one("#plan-text", Static).update(numbered)
         self._arrange()
         if wrong:
