@@ -270,6 +270,7 @@ _IS: dict[str, Callable[[TaskView], bool]] = {
     "open": lambda task: task.open,
     "done": lambda task: not task.open,
     "single": lambda task: not task.run,
+    "adhoc": lambda task: not task.run,  # the same: what the list calls single tasks
     "retried": lambda task: task.failures + task.faults > 0,
     "dead": lambda task: task.state == "failed" and task.reason == "poison",
 }

@@ -71,6 +71,7 @@ ALL = {each.name for each in TASKS}
         ("is:open", {"login-page", "Release", "slow", "lint"}),
         ("is:done", ALL - {"login-page", "Release", "slow", "lint"}),
         ("is:single", {"lint", "docs", "old"}),
+        ("is:adhoc", {"lint", "docs", "old"}),
         ("is:retried", {"schema", "poisoned"}),
         ("is:dead", {"poisoned"}),
         ("agent:dev", {"login-api", "Release", "schema", "poisoned", "old"}),
@@ -115,6 +116,7 @@ def test_what_is_found(text: str, names: set[str]) -> None:
         ("state:failed,borken", 13, "no state borken", "running", ""),
         ("is:tired", 3, "no is tired", "waiting", ""),
         ("activity:dancing", 9, "no activity dancing", "idle", ""),
+        ("colour:red state:failed is:tired", 0, "no key colour", "state", "state:failed"),  # the first of two
         ("https://x", 0, "no key https", "in quotes", ""),
     ],
 )

@@ -57,6 +57,12 @@ def test_runs_come_newest_first_and_what_needs_a_person_comes_first_in_them() ->
     ]
 
 
+def test_by_attention_what_is_over_stays_in_order_of_submission_however_it_ended() -> None:
+    ends = ("skipped", "cancelled", "succeeded", "cancelled", "skipped")
+    over = fleet(*(task(f"t{at}", state=state) for at, state in enumerate(ends)), task("wanted"))
+    assert listed(of=over) == ["wanted", "t0", "t1", "t2", "t3", "t4"]
+
+
 @pytest.mark.parametrize(
     ("key", "names"),
     [
