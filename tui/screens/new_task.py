@@ -93,6 +93,7 @@ class NewTask(Dialog[str]):
             else:
                 hint = (self._cwd or "the supervisor's directory") if name == "cwd" else _INPUTS[name]
                 body = Input(getattr(draft, name), placeholder=hint, id=name, compact=True, max_length=_LONGEST)
+                body.select_on_focus = False  # what is there stays
                 if name == "lane":
                     body.suggester = SuggestFromList(lanes, case_sensitive=False)
             yield Field(name, body)

@@ -147,7 +147,8 @@ class PlanPicker(Dialog[str]):
     # looking
 
     @work(exclusive=True, group="preview")
-    async def _try(self, path: Path) -> None:
+    async def _try(self, path: Path, because: QuarterdeckError | None = None) -> None:
+        """`because`: why it is tried again, to be read beside the new preview."""
         self._preview.say("trying it")
         text = ""
         try:
@@ -158,7 +159,10 @@ class PlanPicker(Dialog[str]):
             self.complain(error)
             self._preview.show_error(text, error.place)
             return
-        self.calm()
+        if because is None:
+            self.calm()
+        else:
+            self.complain(because)
         self._tried = _Tried(path, text, found)
         self._preview.show_plan(text, found)
         if self._wanted == path:
@@ -215,8 +219,9 @@ class PlanPicker(Dialog[str]):
     async def _submit(self, tried: _Tried) -> None:
         try:
             if await asyncio.to_thread(_read, tried.path) != tried.text:
-                self._try(tried.path)
-                raise IllegalState("the file has just changed", hint="look at it again, then press Enter")
+                changed = IllegalState("the file has just changed", hint="look at it again, then press Enter")
+                self._try(tried.path, changed)
+                return
             made = await self._gateway.plan(tried.text, source=str(tried.path), cwd=str(self._project))
         except QuarterdeckError as error:
             self.complain(error)

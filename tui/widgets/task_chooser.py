@@ -52,7 +52,11 @@ class TaskChooser(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Input(
-            self._initial, placeholder="type to find open tasks, Enter takes one", compact=True, max_length=_LONGEST
+            self._initial,
+            placeholder="type to find open tasks, Enter takes one",
+            select_on_focus=False,
+            compact=True,
+            max_length=_LONGEST,
         )
         yield OptionList(compact=True)
 
