@@ -98,6 +98,7 @@ class Dashboard(App[None]):
         wanted = settings.theme or self._memory.get("theme", DEFAULT)
         # not yet drawn: telling the watchers would have every style sheet read twice
         self.set_reactive(App.theme, wanted if wanted in self.available_themes else DEFAULT)
+        self.stylesheet.set_variables(self.get_css_variables())
 
     def get_default_screen(self) -> Screen[None]:
         from tui.screens.main import MainScreen

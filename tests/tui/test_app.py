@@ -376,6 +376,8 @@ class TestComfort:
         again = dashboard(tmp_path, some())
         async with opened(again):
             assert again.theme == "signal"
+            assert again.theme_variables["state-failed"] == "#d55e00"
+            assert again.screen.query_one(KeyBar).styles.background.hex.lower() == "#232935"
 
     @pytest.mark.parametrize("theme", ["harbour", "chart", "beacon", "signal"])
     async def test_every_theme_has_every_colour(self, tmp_path: Path, theme: str) -> None:

@@ -1,0 +1,142 @@
+"""The graph of a run: badges and names, what needs what, what blocks now, the longest way through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+
+from tui import spans
+from tui.badges import badge_of
+from tui.cells import MUTED, STRONG, Piece, clip, line, width_of
+from tui.graph import MOST_NODES, Layout, Node, beside, critical_path, edges_of, lay_out
+from tui.messages import TaskChosen, TaskOpened
+from tui.state import TaskView
+from tui.widgets.canvas import CHOSEN, Canvas
+
+_NAME = 28  # cells of a name at most
+_TIME = 7
+
+
+class Dag(Canvas):
+    """`show(tasks)`; `chosen` is the task under the cursor."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("h,left", "go(-1, 0)", "Left", show=False, id="run.left"),
+        Binding("l,right", "go(1, 0)", "Right", show=False, id="run.right"),
+        Binding("k,up", "go(0, -1)", "Up", show=False, id="run.up"),
+        Binding("j,down", "go(0, 1)", "Down", show=False, id="run.down"),
+        Binding("enter", "open", "Open", id="run.open"),
+    ]
+
+    def __init__(self, now: Callable[[], int], *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._now = now
+        self._tasks: dict[str, TaskView] = {}
+        self._layout = Layout({}, {}, 0, 0)
+        self._shape: object = None
+        self._labels: dict[int, list[tuple[int, str]]] = {}  # y -> (x, task)
+        self._lines: dict[int, list[tuple[int, str, frozenset[tuple[str, str]]]]] = {}  # y -> (x, char, edges)
+        self._critical: frozenset[tuple[str, str]] = frozenset()
+        self.chosen = ""
+
+    def show(self, tasks: Sequence[TaskView]) -> None:
+        self._tasks = {task.id: task for task in tasks}
+        shape = tuple((task.id, task.name, task.needs, task.lane) for task in tasks)
+        if shape != self._shape:
+            self._shape = shape
+            self._arrange(tasks)
+        durations = {task.id: _took(task, self._now()) for task in tasks}
+        done = {each: took for each, took in durations.items() if took}
+        self._critical = critical_path(done, edges_of(self._placed)) if len(tasks) <= MOST_NODES else frozenset()
+        if self.chosen not in self._tasks:
+            self._choose(next((task.id for task in tasks if task.asks), tasks[0].id if tasks else ""))
+        self._draw()
+
+    def _arrange(self, tasks: Sequence[TaskView]) -> None:
+        last: dict[str, str] = {}  # lane -> the task before
+        nodes = []
+        for task in tasks:
+            width = min(_NAME, width_of([Piece(line(task.name))])) + 3 + _TIME
+            nodes.append(Node(task.id, width, task.needs, last.get(task.lane, "")))
+            if task.lane:
+                last[task.lane] = task.id
+        if len(nodes) > MOST_NODES:  # too many to be told apart: names in columns
+            nodes = [node._replace(needs=(), after="") for node in nodes]
+        self._placed = nodes
+        self._layout = lay_out(nodes)
+        self._labels, self._lines = {}, {}
+        for each, place in self._layout.places.items():
+            self._labels.setdefault(place.y, []).append((place.x, each))
+        for (x, y), cell in self._layout.cells.items():
+            self._lines.setdefault(y, []).append((x, cell.char, frozenset(cell.edges)))
+
+    def _draw(self) -> None:
+        self.draw(self._layout.width, self._layout.height, self._pieces)
+
+    def _pieces(self, y: int) -> Sequence[Piece]:
+        found: list[tuple[int, Sequence[Piece]]] = []
+        for x, char, edges in self._lines.get(y, ()):
+            found.append((x, [Piece(char, self._role(edges))]))
+        for x, each in self._labels.get(y, ()):
+            found.append((x, self._label(self._tasks[each])))
+        pieces: list[Piece] = []
+        at = 0
+        for x, parts in sorted(found, key=lambda one: one[0]):
+            if x > at:
+                pieces.append(Piece(" " * (x - at)))
+            pieces += parts
+            at = x + width_of(parts)
+        return pieces
+
+    def _role(self, edges: frozenset[tuple[str, str]]) -> str:
+        for source, target in edges:
+            needed, waiting = self._tasks.get(source), self._tasks.get(target)
+            if needed and waiting and needed.open and waiting.state == "queued" and needed.state == "running":
+                return badge_of(needed).role
+        return STRONG if edges & self._critical else MUTED
+
+    def _label(self, task: TaskView) -> list[Piece]:
+        badge = badge_of(task)
+        chosen = f"{CHOSEN} " if task.id == self.chosen else ""
+        took = _took(task, self._now())
+        text = f" {spans.duration(took)}" if took else ""
+        name = clip(line(task.name or task.id[:8]), _NAME)
+        return [
+            Piece(f"{badge.shape}{badge.letter}", f"{chosen}{badge.role}"),
+            Piece(f" {name}", f"{chosen}{MUTED if task.state in ('queued', 'skipped') else ''}"),
+            Piece(text, f"{chosen}{MUTED}"),
+        ]
+
+    def _choose(self, task: str) -> None:
+        self.chosen = task
+        self.post_message(TaskChosen(task))
+        place = self._layout.places.get(task)
+        if place is not None and self.is_mounted:
+            self.bring_into_sight(place.x, place.y, _NAME)
+
+    def action_go(self, dx: int, dy: int) -> None:
+        self._choose(beside(self._layout, self.chosen, dx, dy))
+        self._draw()
+
+    def action_open(self) -> None:
+        if self.chosen:
+            self.post_message(TaskOpened(self.chosen))
+
+    def on_click(self, event: events.Click) -> None:
+        x, y = self.at(event.x, event.y)
+        for left, each in self._labels.get(y, ()):
+            if left <= x < left + width_of(self._label(self._tasks[each])):
+                self._choose(each)
+                self._draw()
+                if event.chain == 2:
+                    self.action_open()
+
+
+def _took(task: TaskView, now: int) -> int:
+    """ms its newest attempt has run; 0 for one that has not."""
+    if task.started_at is None:
+        return 0
+    return max(1, (task.ended_at or now) - task.started_at) if task.state != "queued" else 0
