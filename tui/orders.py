@@ -46,9 +46,9 @@ def order_of(draft: Draft) -> SubmitBody:
     if draft.lane.strip():
         body["lane"] = draft.lane.strip()
     if draft.needs.strip():
-        body["needs"] = _list(draft.needs)
+        body["needs"] = _list(draft.needs, "needs")
     if draft.touches.strip():
-        body["touches"] = _list(draft.touches)
+        body["touches"] = _list(draft.touches, "touches")
     if draft.priority.strip():
         body["priority"] = _number(draft.priority, "priority", -100, 100)
     if draft.retries.strip():
@@ -81,7 +81,8 @@ _CHECKS: dict[str, Callable[[str], object]] = {
     "retries": lambda text: _number(text, "retries", 0, 100),
     "timeout": lambda text: _duration(text, "timeout"),
     "idle_timeout": lambda text: _duration(text, "idle_timeout"),
-    "touches": lambda text: len(_list(text)),
+    "touches": lambda text: len(_list(text, "touches")),
+    "needs": lambda text: len(_list(text, "needs")),
 }
 
 
@@ -102,7 +103,7 @@ def _duration(text: str, field: str) -> int:
         raise InvalidTask(str(error), place=field) from None
 
 
-def _list(text: str) -> list[str]:
+def _list(text: str, field: str) -> list[str]:
     """Comma separated; quotes as in a shell for what contains a comma or a blank."""
     lexer = shlex.shlex(text, posix=True)
     lexer.whitespace = ", "
@@ -111,4 +112,4 @@ def _list(text: str) -> list[str]:
     try:
         return list(lexer)
     except ValueError:
-        raise InvalidTask("a quote is not closed", place="touches") from None
+        raise InvalidTask("a quote is not closed", place=field) from None

@@ -164,6 +164,18 @@ async def test_what_is_wrong_is_said_at_its_field_while_one_types(field: str, va
         assert not place.problem
 
 
+async def test_a_quote_left_open_among_the_needs_is_said_there() -> None:
+    gateway = FakeGateway()
+    async with hosted(NewTask(gateway, FLEET, Draft(text="x", needs="'a"))) as (host, pilot):
+        await pilot.press("ctrl+s")
+        place = host.dialog.query_one("#field-needs", Field)
+        await eventually(pilot, lambda: "quote" in place.problem)
+        host.dialog.query_one(TaskChooser).input.value = "a"
+        await pilot.pause()
+        assert not place.problem
+        assert gateway.made("submit") == []
+
+
 @pytest.mark.parametrize(
     ("error", "field"),
     [
