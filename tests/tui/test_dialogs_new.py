@@ -237,6 +237,12 @@ async def test_the_draft_outlives_escape() -> None:
         assert gateway.made("submit") == []
 
 
+async def test_going_to_a_field_does_not_offer_its_text_to_the_next_key() -> None:
+    async with hosted(NewTask(FakeGateway(), FLEET, Draft(text="x", name="na", lane="la"))) as (host, pilot):
+        await pilot.press("ctrl+o", "z", "tab", "z")
+        assert [host.dialog.query_one(f"#{name}", Input).value for name in ("name", "lane")] == ["naz", "laz"]
+
+
 async def test_twice_pressed_it_is_handed_in_once() -> None:
     gateway = FakeGateway()
     async with hosted(NewTask(gateway, FLEET, Draft(text="x"))) as (host, pilot):
