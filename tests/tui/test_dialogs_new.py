@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Select, Static, TextArea
 
@@ -241,6 +242,20 @@ async def test_going_to_a_field_does_not_offer_its_text_to_the_next_key() -> Non
     async with hosted(NewTask(FakeGateway(), FLEET, Draft(text="x", name="na", lane="la"))) as (host, pilot):
         await pilot.press("ctrl+o", "z", "tab", "z")
         assert [host.dialog.query_one(f"#{name}", Input).value for name in ("name", "lane")] == ["naz", "laz"]
+
+
+@pytest.mark.parametrize("field", ["#text", "#lane"])
+async def test_what_is_pasted_brings_no_escape_sequences_and_hides_nothing(field: str) -> None:
+    async with hosted(NewTask(FakeGateway(), FLEET)) as (host, pilot):
+        await pilot.press("ctrl+o")
+        body = host.dialog.query_one(field)
+        body.focus()
+        await pilot.pause()
+        host.post_message(events.Paste("a\x1b]0;owned\x07b\x1b[31mc\u202ed"))
+        await pilot.pause()
+        assert isinstance(body, TextArea | Input)
+        assert (body.text if isinstance(body, TextArea) else body.value) == "abc\ufffdd"
+        assert "\x1b" not in host.text
 
 
 async def test_twice_pressed_it_is_handed_in_once() -> None:

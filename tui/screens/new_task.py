@@ -22,6 +22,7 @@ from lite.model.ids import new_id
 from tui.cells import line
 from tui.orders import Draft, order_of, problem_of
 from tui.screens.dialog import Dialog, Problem
+from tui.widgets.entry import Editor, Entry
 from tui.widgets.field import Field
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.task_chooser import TaskChooser
@@ -72,7 +73,7 @@ class NewTask(Dialog[str]):
         draft = self.draft
         with Vertical(classes="dialog", id="new") as box:
             box.border_title = "New task"
-            yield TextArea(draft.text, id="text", soft_wrap=True, tab_behavior="focus", compact=True)
+            yield Editor(draft.text, id="text")
             chosen = _COMMAND if draft.command else draft.agent
             yield Select[str](self._choices(), value=chosen, allow_blank=False, id="agent", compact=True)
             yield Static("", id="agent-note", markup=False)
@@ -92,7 +93,7 @@ class NewTask(Dialog[str]):
                 body = Select[str](_MODES, value=draft.mode, allow_blank=False, id="mode", compact=True)
             else:
                 hint = (self._cwd or "the supervisor's directory") if name == "cwd" else _INPUTS[name]
-                body = Input(getattr(draft, name), placeholder=hint, id=name, compact=True, max_length=_LONGEST)
+                body = Entry(getattr(draft, name), placeholder=hint, id=name, compact=True, max_length=_LONGEST)
                 body.select_on_focus = False  # what is there stays
                 if name == "lane":
                     body.suggester = SuggestFromList(lanes, case_sensitive=False)

@@ -19,6 +19,7 @@ from lite.errors import IllegalState, NotFound, QuarterdeckError
 from tui.cells import line
 from tui.plan_files import find_plans
 from tui.screens.dialog import Dialog, Problem
+from tui.widgets.entry import Entry
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.plan_preview import PlanPreview
 
@@ -70,7 +71,7 @@ class PlanPicker(Dialog[str]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="plans") as box:
             box.border_title = "Run a plan"
-            yield Input(placeholder="type to find, or a path", id="plan-filter", compact=True, max_length=_LONGEST)
+            yield Entry(placeholder="type to find, or a path", id="plan-filter", compact=True, max_length=_LONGEST)
             with Horizontal(id="plans-both"):
                 yield OptionList(id="plan-files", compact=True)
                 yield PlanPreview()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from rich.text import Text
@@ -16,6 +15,7 @@ from textual.widgets import Static, TextArea
 from lite.errors import IllegalState, QuarterdeckError, SessionRefused
 from tui.cells import line, paragraphs
 from tui.screens.dialog import Dialog, Problem
+from tui.widgets.entry import Editor
 from tui.widgets.key_bar import KeyBar
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tui.state import Fleet, TaskView
 
 _SHOWN = 4_000  # characters of a question
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # of what was pasted; line breaks and tabs stay
 
 
 class Question(NamedTuple):
@@ -69,7 +68,7 @@ class Send(Dialog[bool]):
             box.border_title = Content(f"Send to {line(self._about.name or self._about.id)}")
             with VerticalScroll(id="send-asked", can_focus=False):
                 yield Static(self._text(), id="send-question", markup=False)
-            yield TextArea(id="send-text", compact=True, tab_behavior="focus", placeholder="what to type")
+            yield Editor(id="send-text", placeholder="what to type")
             yield Problem()
         yield KeyBar(last="escape")
 
@@ -130,7 +129,7 @@ class Send(Dialog[bool]):
             self.complain(IllegalState("the question has changed", hint="press Enter again to answer the one above"))
             return
         self._sending = True
-        self._send(_CONTROLS.sub("", self.query_one(TextArea).text))
+        self._send(self.query_one(TextArea).text)
 
     @work
     async def _send(self, text: str) -> None:

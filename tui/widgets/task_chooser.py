@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 from tui.badges import badge_of
 from tui.cells import line, style_of
 from tui.filters import FilterError, parse
+from tui.widgets.entry import Entry
 
 if TYPE_CHECKING:
     from textual.events import DescendantBlur, DescendantFocus
@@ -51,7 +52,7 @@ class TaskChooser(Vertical):
         self._stale = False
 
     def compose(self) -> ComposeResult:
-        yield Input(
+        yield Entry(
             self._initial,
             placeholder="type to find open tasks, Enter takes one",
             select_on_focus=False,
