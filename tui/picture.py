@@ -120,7 +120,8 @@ class Picture:
         return sorted(changed)
 
     def _anchored(self, cursor: int, rows: int, height: int) -> int:
-        """The top row: moved no farther than the cursor makes necessary, so that nothing jumps about."""
-        top = min(self.top, cursor)
+        """The top row: moved no farther than the cursor makes necessary, so that nothing jumps about; a pane of another
+        height begins anew, else one that has grown would go on hiding what now fits."""
+        top = min(self.top, cursor) if height == self._size[1] else 0
         top = max(top, cursor - height + 1)
         return max(0, min(top, rows - height))

@@ -15,7 +15,6 @@ from textual.pilot import Pilot
 from tests.support.dashboards import NOW, FakeGateway, event_json, fleet, task
 from tests.support.opened import dashboard, main_screen, opened
 from tests.support.panes import Held, eventually
-from tests.support.panes import shown as lines_of
 from tests.terminal import recorded
 from tui.app import Dashboard
 from tui.state import Fleet, RunView, SupervisorView
@@ -38,13 +37,24 @@ EXPLANATION = {
 class SceneGateway(FakeGateway):
     """Sessions with a holder each; everything else as the fake one."""
 
+    folder: Path = Path()
+    real: bool = True  # sessions replay real programs; else a few lines that fit into every pane
     held: dict[str, Held] = field(default_factory=dict)
 
+    def output(self, session: str) -> bytes:
+        if self.real:
+            return recorded.read(SESSIONS[session])
+        return f"\x1b[1m{session}\x1b[0m works\r\n\x1b[32m+ one line\x1b[0m\r\n> ".encode()
+
     async def attach(self, session: str, *, control: bool) -> Any:
+        if session not in SESSIONS:
+            return await super().attach(session, control=control)
         held = self.held.get(session)
         if held is None:
-            return await super().attach(session, control=control)
-        answer = {"session": session, "address": str(held.path), "ticket": "", "cols": 120, "rows": 40}
+            held = self.held[session] = Held(session, self.folder, recorded.COLS, recorded.ROWS)
+            held.print(self.output(session))
+            await held.start()
+        answer: Any = {"session": session, "address": str(held.path), "ticket": "", "cols": 120, "rows": 40}
         return answer | {"protocol": 1}
 
 
@@ -118,10 +128,28 @@ async def _drawn(pilot: Pilot[None], app: Dashboard) -> None:
 
     def ready() -> bool:
         panes = [pane for pane in app.screen.query(TerminalPane) if pane.region.width and pane.shown_task]
-        return panes and all(pane.standing is Standing.LIVE and any(lines_of(pane)) for pane in panes)
+        return panes and all(map(_shows_all, panes))
 
     await eventually(pilot, ready, turns=4000)
     await pilot.pause()
+
+
+def _shows_all(pane: TerminalPane) -> bool:
+    viewer = pane._viewer
+    if pane.standing is not Standing.LIVE or not viewer.picture.rows or viewer._link is None:
+        return False
+    gateway: SceneGateway = pane.app.gateway  # type: ignore[attr-defined]
+    whole = viewer._link.offset >= len(gateway.output(viewer.session))
+    return whole and not viewer._link.pending and not viewer.frames.armed
+
+
+async def _still(pilot: Pilot[None], app: Dashboard) -> None:
+    """Nothing on screen changes any more."""
+    before, same = "", 0
+    while same < 5:
+        await pilot.pause()
+        now = app.export_screenshot(title="")
+        before, same = now, same + 1 if now == before else 0
 
 
 async def _list(pilot: Pilot[None], app: Dashboard) -> None:
@@ -178,24 +206,31 @@ SCENES = (
 )
 
 
+def app_of(folder: Path, *, real: bool = True) -> Dashboard:
+    """The dashboard on the fleet of the scenes; its sessions' sockets are made in `folder`, which has a short name."""
+    gateway = SceneGateway(folder=folder, real=real)
+    gateway.answers["explain"] = EXPLANATION
+    gateway.logs[RUN] = a_log()
+    return dashboard(folder, a_fleet(), gateway)
+
+
+async def stop_sessions(app: Dashboard) -> None:
+    for held in app.gateway.held.values():  # type: ignore[attr-defined]
+        await held.stop()
+
+
 @asynccontextmanager
-async def shown(scene: Scene, size: tuple[int, int], theme: str = "harbour") -> AsyncIterator[Dashboard]:
+async def shown(
+    scene: Scene, size: tuple[int, int], theme: str = "harbour", *, real: bool = True
+) -> AsyncIterator[Dashboard]:
     """The dashboard at this view."""
-    with tempfile.TemporaryDirectory(prefix="qd-scene-") as folder:
-        gateway = SceneGateway()
-        gateway.answers["explain"] = EXPLANATION
-        gateway.logs[RUN] = a_log()
-        for session, name in SESSIONS.items():
-            held = Held(session, Path(folder), recorded.COLS, recorded.ROWS)
-            held.print(recorded.read(name))
-            await held.start()
-            gateway.held[session] = held
-        app = dashboard(Path(folder), a_fleet(), gateway)
+    with tempfile.TemporaryDirectory(prefix="qd-") as folder:
+        app = app_of(Path(folder), real=real)
         try:
             async with opened(app, size) as pilot:
                 app.theme = theme
                 await scene.prepare(pilot, app)
+                await _still(pilot, app)
                 yield app
         finally:
-            for held in gateway.held.values():
-                await held.stop()
+            await stop_sessions(app)

@@ -104,9 +104,9 @@ def test_circles_are_opened_and_the_rest_is_kept(nodes: list[Node]) -> None:
 def test_a_small_plan_looks_as_one_draws_it() -> None:
     nodes = [Node("a", 1), Node("b", 1, ("a",)), Node("c", 1, ("a",)), Node("d", 1, ("b", "c")), Node("x", 1)]
     assert text_of(lay_out(nodes), nodes) == [
-        "  ┌─── b ─┐",
-        "a ┤       ├──── d",
-        "  └─── c ─┘",
+        "   ┌─── b ─┐",
+        "a ─┤       └─┬─── d",
+        "   └─── c ───┘",
         "",
         "x",
     ]

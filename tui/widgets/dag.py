@@ -92,10 +92,13 @@ class Dag(Canvas):
         return pieces
 
     def _role(self, edges: frozenset[tuple[str, str]]) -> str:
-        for source, target in edges:
-            needed, waiting = self._tasks.get(source), self._tasks.get(target)
-            if needed and waiting and needed.open and waiting.state == "queued" and needed.state == "running":
-                return badge_of(needed).role
+        blocking = [
+            badge_of(self._tasks[source])
+            for source, target in edges
+            if self._tasks[source].state == "running" and self._tasks[target].state == "queued"
+        ]
+        if blocking:
+            return max(blocking, key=lambda badge: badge.word == "waiting").role  # what needs a person shows through
         return STRONG if edges & self._critical else MUTED
 
     def _label(self, task: TaskView) -> list[Piece]:
