@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from hypothesis import given
@@ -67,7 +68,7 @@ def test_a_run_fits_its_width_and_ticks_stand_apart(length: int, width: int) -> 
     assert scale.x(NOW + length) <= max(1, width - 1)
     columns = [x for x, _ in scale.ticks(width)]
     assert columns[0] == 0
-    assert all(after - before >= 10 for before, after in zip(columns, columns[1:], strict=False))
+    assert all(after - before >= 10 for before, after in itertools.pairwise(columns))
 
 
 def test_lanes_share_a_line_and_a_short_attempt_is_still_seen() -> None:
