@@ -1,4 +1,4 @@
-"""The main views as pictures, accepted by a person. `make screenshots` shows them; --snapshot-update accepts new ones."""
+"""The main views as pictures a person has accepted: `make screenshots` shows them, --snapshot-update takes new ones."""
 
 from __future__ import annotations
 
