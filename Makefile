@@ -10,7 +10,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
 
-.PHONY: help setup demo test check binary bench soak constraints clean
+.PHONY: help setup demo test check binary screenshots bench soak constraints clean
 
 help:                ## show this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -29,6 +29,7 @@ demo: $(STAMP)       ## run the example plan in live terminals (ARGS=--headless 
 	@$(BIN)/python examples/demo.py $(ARGS)
 
 test: $(STAMP) check ## all checks and the test suite (ARGS are passed to pytest)
+	@.ci/programs tmux vim less htop
 	@$(BIN)/python .ci/binary/build.py --only-tools
 	$(BIN)/python -m pytest $(ARGS)
 
@@ -40,6 +41,9 @@ check: $(STAMP)      ## format, lint, types, layers
 
 binary: $(STAMP)     ## build dist/qd, one executable file that needs no Python
 	@$(BIN)/python .ci/binary/build.py $(ARGS)
+
+screenshots: $(STAMP) ## draw the pictures of the README anew (examples/pictures)
+	@$(BIN)/python -m tests.screenshots $(ARGS)
 
 bench: $(STAMP)      ## benchmarks: ratios against peers and physical limits in one run
 	$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -48,7 +48,7 @@ def test_a_day_at_the_dashboard(fleet: Fleet, terminal: Tmux) -> None:
     terminal.keys("n")
     terminal.see("New task")
     terminal.keys("C-t")
-    terminal.see("a command (sh -c)")
+    terminal.see("a command, under sh -c")
     terminal.text("echo hello-$((40+2)); while read line; do echo got:$line:; done")
     terminal.keys("C-s")
     terminal.see("hello-42")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import shutil
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from lite.terminal.bittty_screen import BitttyEmulator
 from lite.terminal.emulator import Emulator
 from lite.terminal.emulators import chosen, make_emulator, preload
 from tests.contracts.emulator import EmulatorContract, lines, screen
+from tests.support.programs import needs
 from tests.terminal.recorded import COLS, ROWS, read, recordings
 
 ghostty = pytest.importorskip("lite.terminal.ghostty", reason="no build of Ghostty's core for this machine")
@@ -48,7 +48,7 @@ def test_the_two_show_the_same_all_along_a_recording(name: str) -> None:
     one.close()
 
 
-@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is the judge here")
+@needs("tmux")
 @pytest.mark.parametrize("name", recordings())
 def test_tmux_shows_the_same_in_the_end(name: str, tmp_path: Path) -> None:
     recorded = tmp_path / "recorded"

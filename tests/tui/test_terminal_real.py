@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from lite.api.client import Client
 from lite.recordings.reader import Chunk, Recording
 from tests.support.fleet import Fleet
 from tests.support.panes import Alone, screen_text, shown
+from tests.support.programs import needs
 from tui.state import TaskView
 from tui.viewing import Standing
 from tui.widgets.terminal import TerminalPane
@@ -139,7 +139,7 @@ async def test_the_supervisor_may_die_under_a_pane(fleet: Fleet) -> None:
         assert "exit 0" in screen_text(app)[-1]
 
 
-@pytest.mark.skipif(shutil.which("vim") is None, reason="needs vim")
+@needs("vim")
 async def test_vim_typed_into(fleet: Fleet) -> None:
     file = fleet.project / "notes.txt"
     pane = TerminalPane(RealGateway(fleet))  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from textual import events
@@ -100,15 +100,7 @@ class Lanes(Canvas):
         now = self._scale.x(self._now())
         if any(task.open for task in self._tasks):
             columns.setdefault(now, Piece("╎", MUTED))
-        at = 0
-        for x in sorted(columns):
-            if x < 0:
-                continue
-            if x > at:
-                pieces.append(Piece(" " * (x - at)))
-            pieces.append(columns[x])
-            at = x + 1
-        return pieces
+        return pieces + _joined(columns)
 
     def _columns(self, bar: Bar) -> dict[int, Piece]:
         attempt = bar.attempt
@@ -189,3 +181,19 @@ class Lanes(Canvas):
             for bar in self._tracks[y - 1].bars:
                 if bar.x <= x - _LABEL - 1 < bar.x + bar.width:
                     self._choose(bar)
+
+
+def _joined(columns: Mapping[int, Piece]) -> list[Piece]:
+    """Cells by their column, as pieces: neighbours of one role together."""
+    pieces: list[Piece] = []
+    at = 0
+    for x in sorted(x for x in columns if x >= 0):
+        cell = columns[x]
+        if x > at:
+            pieces.append(Piece(" " * (x - at)))
+        if pieces and x == at and pieces[-1].role == cell.role:
+            pieces[-1] = Piece(pieces[-1].text + cell.text, cell.role)
+        else:
+            pieces.append(cell)
+        at = x + 1
+    return pieces
