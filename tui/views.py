@@ -98,7 +98,7 @@ def supervisor_view(status: StatusJson) -> SupervisorView:
         pid=status["pid"],
         home=status["home"],
         version=status["version"],
-        backend=status["backend"],
+        backend=status["backend"].partition(" ")[0],
         slots=status["slots"],
         config_error=status["config_error"],
         stopping=status["stopping"],

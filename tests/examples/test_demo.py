@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.examples.project import EXAMPLES, environment, none_left, survivors
+from tests.support.tmux import Tmux
 
 pytestmark = pytest.mark.slow
 
@@ -104,5 +105,27 @@ def test_with_a_person_it_waits_and_leaves_the_fleet_running(folder: Path, env: 
     assert "hands on: quill" in printed
     assert f"{qd} down" in printed
     done = subprocess.run([qd, "down"], cwd=where, env=env, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr
+    assert none_left(folder)
+
+
+def test_on_a_terminal_it_opens_the_dashboard(folder: Path, env: dict[str, str]) -> None:
+    kept = {name: value for name, value in env.items() if not name.startswith(("SSH_", "TMUX", "NO_COLOR"))}
+    with Tmux(folder / "tmux", cols=130, rows=36, env=kept) as terminal:
+        terminal.start([sys.executable, str(DEMO)], folder)
+        terminal.see("Quarterdeck", "two-lanes", "asks: What", seconds=SECONDS)
+        terminal.keys("w")
+        terminal.see("question: What shall")  # the pane's title: the question itself, not only that it waits
+        terminal.keys("s")
+        terminal.see("Send to naming")
+        terminal.text("quill")
+        terminal.keys("Enter")
+        terminal.until(lambda screen: "11/11" in screen, SECONDS)
+        terminal.keys("q")
+        assert terminal.ended() == 0
+        told = terminal.tmux("capture-pane", "-p", "-J", "-S", "-50")
+    found = re.search(r"\(cd (\S+) && (\S+) down\)", told)
+    assert found, told
+    done = subprocess.run([found[2], "down"], cwd=found[1], env=env, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr
     assert none_left(folder)
