@@ -1,20 +1,19 @@
-"""Lays the tasks of a run out as a graph and draws its edges: ranks from left to right. Pure.
+"""Lays the tasks of a run out as a graph: ranks from left to right, lines in the channels between them. Pure.
 
-Edges run in the channels between ranks, each source on a column of its own, so that lines of different sources only
-cross. A cell of an edge is a mask of the four ways it leaves the cell; the characters follow from the masks.
+Nodes stand on even rows. `tui.graph_lines` routes what runs between two ranks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from functools import cached_property, partial
+from math import ceil
 from typing import NamedTuple
 
-NORTH, EAST, SOUTH, WEST = 1, 2, 4, 8
-_SOLID = " │─└││┌├─┘─┴┐┤┬┼"
-_DOTTED = {NORTH: "┆", SOUTH: "┆", NORTH | SOUTH: "┆", EAST: "┄", WEST: "┄", EAST | WEST: "┄"}
-_SWEEPS = 4
+from tui.graph_lines import BEND, Cells, Channel, Edge
+
+_SWEEPS = 6
 _ISOLATED_WIDTH = 100  # cells that tasks without any edge may fill before the next line
 MOST_NODES = 600
 
@@ -35,34 +34,40 @@ class Place(NamedTuple):
 
 
 @dataclass
-class Cell:
-    """`dotted`: only lane order passes here. `edges`: (from, to) of all that pass."""
-
-    mask: int = 0
-    dotted: bool = True
-    edges: set[tuple[str, str]] = field(default_factory=set)
-
-    @property
-    def char(self) -> str:
-        if self.dotted and self.mask in _DOTTED:
-            return _DOTTED[self.mask]
-        return _SOLID[self.mask]
-
-
-@dataclass
 class Layout:
-    """Nodes are one row high, from `x` to `x + width`; `cells` holds what is drawn between them."""
+    """Nodes are one row high, from `x` to `x + width`. Lines are drawn when they are asked for."""
 
     places: dict[str, Place]
-    cells: dict[tuple[int, int], Cell]
-    width: int
-    height: int
+    width: int = 0
+    height: int = 0
+    _bands: list[Band] = field(default_factory=list)  # from left to right, each beginning where the one before ends
+
+    def cells(self, left: int = 0, right: int | None = None) -> Cells:
+        """What is drawn between nodes, at least all of it in the columns from `left` to before `right`."""
+        found: Cells = {}
+        for band in self._bands:
+            if band.end > left and (right is None or band.begin < right):
+                found |= band.cells
+        return found
 
 
-def edges_of(nodes: Sequence[Node]) -> dict[tuple[str, str], bool]:
+class Band:
+    """The lines from one rank to the next."""
+
+    def __init__(self, begin: int, end: int, draw: Callable[[], Cells]) -> None:
+        self.begin = begin
+        self.end = end
+        self._draw = draw
+
+    @cached_property
+    def cells(self) -> Cells:
+        return self._draw()
+
+
+def edges_of(nodes: Sequence[Node]) -> dict[Edge, bool]:
     """(from, to) -> is it only lane order. Left out: needs that are not there, and what would close a circle."""
     known = {node.id for node in nodes}
-    wanted: dict[tuple[str, str], bool] = {}
+    wanted: dict[Edge, bool] = {}
     for node in nodes:
         for need in node.needs:
             if need in known and need != node.id:
@@ -72,11 +77,11 @@ def edges_of(nodes: Sequence[Node]) -> dict[tuple[str, str], bool]:
     return _without_circles([node.id for node in nodes], wanted)
 
 
-def _without_circles(ids: Sequence[str], wanted: Mapping[tuple[str, str], bool]) -> dict[tuple[str, str], bool]:
+def _without_circles(ids: Sequence[str], wanted: Mapping[Edge, bool]) -> dict[Edge, bool]:
     following: dict[str, list[str]] = {each: [] for each in ids}
     for source, target in wanted:
         following[source].append(target)
-    kept: dict[tuple[str, str], bool] = {}
+    kept: dict[Edge, bool] = {}
     state: dict[str, int] = {}  # 1: on the way, 2: done
     for root in ids:
         if root in state:
@@ -97,7 +102,7 @@ def _without_circles(ids: Sequence[str], wanted: Mapping[tuple[str, str], bool])
     return kept
 
 
-def ranks_of(ids: Sequence[str], edges: Mapping[tuple[str, str], bool]) -> dict[str, int]:
+def ranks_of(ids: Sequence[str], edges: Mapping[Edge, bool]) -> dict[str, int]:
     """The longest way to each node, in edges."""
     before: dict[str, list[str]] = {each: [] for each in ids}
     following: dict[str, list[str]] = {each: [] for each in ids}
@@ -121,7 +126,7 @@ def lay_out(nodes: Sequence[Node]) -> Layout:
     touched = {end for edge in edges for end in edge}
     joined = [node for node in nodes if node.id in touched]
     alone = [node for node in nodes if node.id not in touched]
-    layout = _Layers(joined, edges).layout() if joined else Layout({}, {}, 0, 0)
+    layout = _Layers(joined, edges).layout() if joined else Layout({})
     _add_alone(layout, alone)
     return layout
 
@@ -129,120 +134,106 @@ def lay_out(nodes: Sequence[Node]) -> Layout:
 class _Layers:
     """Ranks of nodes and of the bends through which long edges pass."""
 
-    def __init__(self, nodes: Sequence[Node], edges: Mapping[tuple[str, str], bool]) -> None:
+    def __init__(self, nodes: Sequence[Node], edges: Mapping[Edge, bool]) -> None:
         self._edges = edges
         self._widths = {node.id: node.width for node in nodes}
         ranks = ranks_of([node.id for node in nodes], edges)
         self._ranks: list[list[str]] = [[] for _ in range(max(ranks.values()) + 1)]
         for node in nodes:
             self._ranks[ranks[node.id]].append(node.id)
-        # edge -> the nodes and bends it runs through, one a rank
-        self._ways: dict[tuple[str, str], list[str]] = {}
+        # node or bend -> what follows in the next rank -> the edges that go there
+        self._steps: dict[str, dict[str, list[Edge]]] = {}
         for source, target in edges:
-            way = [source]
+            here = source
             for rank in range(ranks[source] + 1, ranks[target]):
-                bend = f"\x00{source}\x00{rank}"  # all edges of a source share their bends
+                bend = f"{BEND}{rank} {source}"  # all edges of a source share their bends
                 if bend not in self._widths:
                     self._widths[bend] = 0
                     self._ranks[rank].append(bend)
-                way.append(bend)
-            self._ways[source, target] = [*way, target]
-        # rank -> node or bend -> where its edges go on to
-        self._steps: list[dict[str, list[tuple[str, tuple[str, str]]]]] = [{} for _ in self._ranks]
-        for edge, way in self._ways.items():
-            for rank, (here, there) in enumerate(pairwise(way), ranks[edge[0]]):
-                self._steps[rank].setdefault(here, []).append((there, edge))
+                self._steps.setdefault(here, {}).setdefault(bend, []).append((source, target))
+                here = bend
+            self._steps.setdefault(here, {}).setdefault(target, []).append((source, target))
+        self._before: dict[str, list[str]] = {}
+        for here, found in self._steps.items():
+            for there in found:
+                self._before.setdefault(there, []).append(here)
+
+    def layout(self) -> Layout:
         self._order()
+        rows = self._rows()
+        places: dict[str, Place] = {}
+        bands: list[Band] = []
+        x, bottom = 0, max(rows.values())
+        for number, rank in enumerate(self._ranks):
+            places |= {each: Place(x, rows[each], number) for each in rank if each[0] != BEND}
+            begin, x = x, x + max(self._widths[each] for each in rank)
+            if number + 1 < len(self._ranks):
+                steps = {here: self._steps[here] for here in rank if here in self._steps}
+                starts = {here: begin + (self._widths[here] + 1 if here[0] != BEND else 0) for here in steps}
+                ends = {there: int(there[0] != BEND) for there in self._ranks[number + 1]}
+                channel = Channel(steps, rows, self._edges)
+                bands.append(Band(begin, x + channel.width, partial(channel.draw, starts, x, ends)))
+                x += channel.width
+                bottom = max(bottom, channel.bottom)
+        return Layout(places, x, bottom + 1, bands)
+
+    def _neighbours(self, each: str, *, forward: bool) -> Iterable[str]:
+        """Of the rank before, when going forward."""
+        return self._before.get(each, ()) if forward else self._steps.get(each, ())
+
+    def _swept(self) -> Iterable[tuple[int, bool]]:
+        for sweep in range(_SWEEPS):
+            forward = sweep % 2 == 0
+            last = len(self._ranks)
+            for number in range(1, last) if forward else range(last - 2, -1, -1):
+                yield number, forward
 
     def _order(self) -> None:
         """Each rank by the mean position of its neighbours, to and fro."""
-        links: dict[str, set[str]] = {each: set() for each in self._widths}
-        for way in self._ways.values():
-            for here, there in pairwise(way):
-                links[here].add(there)
-                links[there].add(here)
-        for sweep in range(_SWEEPS):
-            numbers = range(1, len(self._ranks)) if sweep % 2 == 0 else range(len(self._ranks) - 2, -1, -1)
-            for number in numbers:
-                beside = self._ranks[number - 1 if sweep % 2 == 0 else number + 1]
-                self._ranks[number] = _by_neighbours(self._ranks[number], beside, links)
+        at = {each: float(place) for rank in self._ranks for place, each in enumerate(rank)}
+        for number, forward in self._swept():
+            weights = {each: _mean([at[one] for one in self._neighbours(each, forward=forward)], at[each])
+                       for each in self._ranks[number]}  # fmt: skip
+            self._ranks[number].sort(key=weights.__getitem__)
+            at.update({each: float(place) for place, each in enumerate(self._ranks[number])})
 
-    def layout(self) -> Layout:
-        ys: dict[str, int] = {}
+    def _rows(self) -> dict[str, int]:
+        """As level with their neighbours as the order allows; no higher than the fullest rank."""
         tallest = max(len(rank) for rank in self._ranks)
-        for rank in self._ranks:
-            spare = tallest - len(rank)
-            for place, each in enumerate(rank):
-                ys[each] = 2 * place + spare  # in the middle of the tallest
-        places: dict[str, Place] = {}
-        cells: dict[tuple[int, int], Cell] = {}
-        x = 0
-        for number, rank in enumerate(self._ranks):
-            width = max(self._widths[each] for each in rank)
-            for each in rank:
-                if not each.startswith("\x00"):
-                    places[each] = Place(x, ys[each], number)
-            if number + 1 < len(self._ranks):
-                x = self._channel(cells, number, x, width, ys)
-            else:
-                x += width
-        height = max(ys.values()) + 1
-        return Layout(places, cells, x, height)
-
-    def _channel(
-        self, cells: dict[tuple[int, int], Cell], number: int, x: int, width: int, ys: Mapping[str, int]
-    ) -> int:
-        """Draw what runs from this rank to the next; the column where that begins."""
-        steps = self._steps[number]
-        bent = [here for here in self._ranks[number] if any(ys[there] != ys[here] for there, _ in steps.get(here, ()))]
-        column = {here: x + width + 2 + 2 * place for place, here in enumerate(bent)}
-        end = x + width + 2 * len(bent) + 5
-        for here, found in steps.items():
-            start = x + self._widths[here] + (1 if self._widths[here] else 0)
-            for there, edge in found:
-                dotted = self._edges[edge]
-                last = end - (2 if self._widths[there] else 0)  # a bend's line runs on through its rank
-                if ys[there] == ys[here]:
-                    _horizontal(cells, start, last, ys[here], edge, dotted)
-                    continue
-                turn = column[here]
-                _horizontal(cells, start, turn, ys[here], edge, dotted)
-                _vertical(cells, turn, ys[here], ys[there], edge, dotted)
-                _horizontal(cells, turn, last, ys[there], edge, dotted)
-        return end
+        slots = {each: place + (tallest - len(rank)) / 2 for rank in self._ranks for place, each in enumerate(rank)}
+        for number, forward in self._swept():
+            rank = self._ranks[number]
+            wished = [
+                _mean([slots[one] for one in self._neighbours(each, forward=forward)], slots[each]) for each in rank
+            ]
+            slots.update(zip(rank, _spread(wished, tallest), strict=True))
+        slots.update({each: slot for rank in self._ranks
+                      for each, slot in zip(rank, _whole([slots[each] for each in rank]), strict=True)})  # fmt: skip
+        return {each: 2 * int(slot) for each, slot in slots.items()}
 
 
-def _by_neighbours(rank: Sequence[str], beside: Sequence[str], links: Mapping[str, set[str]]) -> list[str]:
-    at = {each: place for place, each in enumerate(beside)}
-    weights: dict[str, float] = {}
-    for place, each in enumerate(rank):
-        found = [at[other] for other in links[each] if other in at]
-        weights[each] = sum(found) / len(found) if found else place
-    return sorted(rank, key=weights.__getitem__)
+def _mean(values: Sequence[float], otherwise: float) -> float:
+    return sum(values) / len(values) if values else otherwise
 
 
-def _mark(cells: dict[tuple[int, int], Cell], x: int, y: int, ways: int, edge: tuple[str, str], dotted: bool) -> None:
-    cell = cells.setdefault((x, y), Cell())
-    cell.mask |= ways
-    cell.dotted = cell.dotted and dotted
-    cell.edges.add(edge)
+def _spread(wished: Sequence[float], room: int) -> list[float]:
+    """Places at least 1 apart, in order, from 0 to `room` - 1, as near to the wished as can be: those that are too
+    close share out their distance (pool adjacent violators)."""
+    pools: list[tuple[float, int]] = []  # mean of (wished - index), how many
+    for index, wish in enumerate(wished):
+        mean, many = wish - index, 1
+        while pools and pools[-1][0] > mean:
+            other, count = pools.pop()
+            mean, many = (mean * many + other * count) / (many + count), many + count
+        pools.append((mean, many))
+    most = room - len(wished)
+    free = [min(max(mean, 0.0), most) for mean, many in pools for _ in range(many)]
+    return [each + index for index, each in enumerate(free)]
 
 
-def _horizontal(
-    cells: dict[tuple[int, int], Cell], x1: int, x2: int, y: int, edge: tuple[str, str], dotted: bool
-) -> None:
-    for x in range(x1, x2 + 1):
-        ways = (EAST if x < x2 else 0) | (WEST if x > x1 else 0)
-        if ways:
-            _mark(cells, x, y, ways, edge, dotted)
-
-
-def _vertical(
-    cells: dict[tuple[int, int], Cell], x: int, y1: int, y2: int, edge: tuple[str, str], dotted: bool
-) -> None:
-    top, bottom = min(y1, y2), max(y1, y2)
-    for y in range(top, bottom + 1):
-        _mark(cells, x, y, (SOUTH if y < bottom else 0) | (NORTH if y > top else 0), edge, dotted)
+def _whole(places: Sequence[float]) -> list[int]:
+    """Rounded, still 1 apart."""
+    return [ceil(place - index - 0.5) + index for index, place in enumerate(places)]
 
 
 def _add_alone(layout: Layout, nodes: Sequence[Node]) -> None:
@@ -258,15 +249,16 @@ def _add_alone(layout: Layout, nodes: Sequence[Node]) -> None:
     layout.height = top + (len(nodes) - 1) // columns + 1
 
 
-def critical_path(durations: Mapping[str, int], edges: Mapping[tuple[str, str], bool]) -> frozenset[tuple[str, str]]:
+def critical_path(durations: Mapping[str, int], edges: Mapping[Edge, bool]) -> frozenset[Edge]:
     """The edges of the chain whose durations (ms) sum up to the most; none when nothing has run yet."""
-    ids = list(durations)
     known = {edge: lane for edge, lane in edges.items() if edge[0] in durations and edge[1] in durations}
-    ranks = ranks_of(ids, known)
+    before: dict[str, list[str]] = {}
+    for source, target in known:
+        before.setdefault(target, []).append(source)
+    ranks = ranks_of(list(durations), known)
     best: dict[str, tuple[int, str]] = {}
-    for here in sorted(ids, key=lambda each: ranks.get(each, 0)):
-        chains = [(best[source][0], source) for source, target in known if target == here and source in best]
-        longest, source = max(chains, default=(0, ""))
+    for here in sorted(ranks, key=ranks.__getitem__):
+        longest, source = max(((best[each][0], each) for each in before.get(here, ())), default=(0, ""))
         best[here] = (longest + durations[here], source)
     here = max(best, key=lambda each: best[each][0], default="")
     found = set()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
-from tests.support.dashboards import FakeGateway, event_json, fleet, large, task
+from tests.support.dashboards import NOW, FakeGateway, event_json, fleet, large, task
 from tests.support.opened import dashboard, main_screen, opened, text_of
 from tests.support.panes import eventually
 from tui.screens.explain import Explain
@@ -51,7 +52,7 @@ async def test_enter_on_a_run_opens_it_and_escape_closes_it(tmp_path: Path) -> N
         assert "other" not in shown
         assert "─" in shown
         await pilot.press("escape")
-        assert app.screen is main_screen(app)
+        assert not isinstance(app.screen, RunScreen)
 
 
 async def test_the_cursor_walks_the_graph_and_enter_goes_to_the_task(tmp_path: Path) -> None:
@@ -102,6 +103,7 @@ async def test_why_each_waiting_task_waits(tmp_path: Path) -> None:
         await pilot.press("d", "3")
         await eventually(pilot, lambda: "all slots are taken" in text_of(app))
         await eventually(pilot, lambda: ("check",) in made.made("explain"))
+        await eventually(pilot, lambda: text_of(app).count("all slots are taken") == 2)  # none is left out
         await pilot.press("j", "k", "e")
         assert isinstance(app.screen, Explain)
 
@@ -142,3 +144,69 @@ async def test_a_run_of_thousands(tmp_path: Path) -> None:
         main_screen(app).go_to(first)
         await pilot.press("d", "j", "l", "2", "3")
         assert isinstance(app.screen, RunScreen)
+
+
+async def _busy(folder: Path, made: FakeGateway, verb: str, key: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The fleet changes ten times while one answer is awaited; what is on show in the end."""
+    monkeypatch.setattr("tui.screens.run._PAUSE", 0.001)
+    app = dashboard(folder, run(), made)
+    async with opened(app) as pilot:
+        main_screen(app).go_to("ui")
+        await pilot.press("d", key)
+        await eventually(pilot, lambda: bool(made.made(verb)))
+        await eventually(pilot, lambda: not app.screen.workers)
+        made.hold = asyncio.Event()
+        before = len(made.made(verb))
+        for number in range(1, 11):
+            later = dict(run().tasks) | {"check": task("check", run="r", needs=("api", "ui"), priority=number)}
+            app.deliver(replace(run(), tasks=MappingProxyType(later)))
+            await pilot.pause()
+        assert len(made.made(verb)) <= before + 1  # never two at once
+        held = text_of(app)
+        made.hold.set()
+        await eventually(pilot, lambda: not app.screen.workers and len(made.made(verb)) > before + 1)
+        return held
+
+
+async def test_the_log_is_read_once_more_after_many_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = gateway()
+    await _busy(tmp_path, made, "events", "2", monkeypatch)
+    assert len(made.made("events")) <= 5
+
+
+async def test_reasons_stay_until_they_are_told_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = await _busy(tmp_path, gateway(), "explain", "3", monkeypatch)
+    assert "all slots are taken" in held
+
+
+async def test_axis_names_and_detail_stay_when_the_timeline_scrolls(tmp_path: Path) -> None:
+    tasks = [task(f"t{number:02}", run="r", state="succeeded") for number in range(40)]
+    made = FakeGateway()
+    made.logs["r"] = [
+        event_json(
+            number + 1, "task.claimed", each.id, attempt=1, run="r", worker="w1", at=NOW - 600_000 + number * 9_000
+        )
+        for number, each in enumerate(tasks)
+    ]
+    app = dashboard(tmp_path, fleet(*tasks), made)
+    async with opened(app, (80, 20)) as pilot:
+        main_screen(app).go_to("t00")
+        await pilot.press("d", "2")
+        await eventually(pilot, lambda: "attempt 1" in text_of(app))
+        await pilot.press("plus", "plus", *"j" * 39)
+        rows = text_of(app).splitlines()
+        assert any("│0" in row or "m00s" in row for row in rows[:4])
+        assert [row for row in rows if row.strip().startswith("t39  ") and "attempt 1" in row]
+        assert [row for row in rows if row.strip().startswith("t38")]
+        assert "t00" not in text_of(app)
+        await pilot.press("0", "plus", "plus", "plus")  # it comes along when the bars are stretched
+        await pilot.pause()
+        assert "│0 " not in text_of(app)
+
+
+async def test_every_reason_in_sight_is_asked_for_though_nothing_moves(tmp_path: Path) -> None:
+    app = dashboard(tmp_path, fleet(*(task(f"t{number}", run="r") for number in range(60))), gateway())
+    async with opened(app, (100, 30)) as pilot:
+        main_screen(app).go_to("t0")
+        await pilot.press("d", "3")
+        await eventually(pilot, lambda: text_of(app).count("all slots are taken") == text_of(app).count("○Q") > 20)

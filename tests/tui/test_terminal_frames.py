@@ -293,3 +293,17 @@ async def test_only_changed_lines_are_drawn_again(tmp_path: Path) -> None:
             held.print(b"\x1b[3;1Hthree\x1b[8;1Height")
             await eventually(pilot, lambda: shown(pane)[7] == "eight7", clock)
             assert set(drawn) <= {2, 7, 15}
+
+
+async def test_the_focus_makes_the_pace(tmp_path: Path) -> None:
+    async with holding(tmp_path, "one") as gateway:
+        pane = TerminalPane(gateway)  # type: ignore[arg-type]
+        app = Alone(pane)
+        async with app.run_test() as pilot:
+            pane.show(running("one"))
+            pane.focus()
+            await pilot.pause()
+            assert pane._viewer.frames.interval == FOCUSED
+            app.set_focus(None)
+            await pilot.pause()
+            assert pane._viewer.frames.interval == UNFOCUSED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
@@ -13,7 +13,7 @@ from textual.widgets import ContentSwitcher, Static
 
 from lite.errors import QuarterdeckError
 from tui.badges import BADGES
-from tui.cells import MUTED, STRONG, Piece, coloured, line
+from tui.cells import MUTED, STRONG, Piece, clip, coloured, line, width_of
 from tui.messages import TaskChosen, TaskOpened
 from tui.state import EMPTY, Fleet, TaskView
 from tui.tally import breakdown, count
@@ -29,7 +29,34 @@ if TYPE_CHECKING:
     from tui.gateway import Gateway
 
 _VIEWS = {"graph": "1 graph", "lanes": "2 timeline", "waits": "3 waiting"}
+_PAUSE = 0.5  # seconds between two readings of the same, however fast the fleet changes
 _TICK = 1.0  # seconds between redraws while something of the run goes on
+
+
+class Paced:
+    """Does a job whenever it is wanted: never two at once, never again within `_PAUSE` of its end, never not at all."""
+
+    def __init__(self, screen: Screen[None], job: Callable[[], Awaitable[None]]) -> None:
+        self._screen = screen
+        self._job = job
+        self._busy = False
+        self._again = False
+
+    def want(self) -> None:
+        self._again = True
+        if not self._busy:
+            self._busy = True
+            self._screen.run_worker(self._work(), group="paced")
+
+    async def _work(self) -> None:
+        self._again = False
+        await self._job()
+        self._screen.set_timer(_PAUSE, self._rested)
+
+    def _rested(self) -> None:
+        self._busy = False
+        if self._again:
+            self.want()
 
 
 class RunScreen(Screen[None]):
@@ -62,6 +89,9 @@ class RunScreen(Screen[None]):
         self._tasks: list[TaskView] = []
         self._history = History()
         self._ready = False
+        self._wanted: list[str] = []  # tasks whose reasons are to be asked for
+        self._reading = Paced(self, self._read_events)
+        self._asking = Paced(self, self._ask_reasons)
 
     @property
     def deck(self) -> Dashboard:
@@ -80,7 +110,7 @@ class RunScreen(Screen[None]):
         self._ready = True
         self.query_one(Dag).focus()
         self.show(self.deck.fleet)
-        self._fetch()
+        self._reading.want()
 
     def show(self, fleet: Fleet) -> None:
         self._fleet = fleet
@@ -90,7 +120,7 @@ class RunScreen(Screen[None]):
         self._tasks = tasks
         self.query_one(Waits).forget()
         self._draw()
-        self._fetch()
+        self._reading.want()
 
     def _draw(self) -> None:
         self._head()
@@ -118,10 +148,15 @@ class RunScreen(Screen[None]):
 
     def _head(self) -> None:
         run = self._fleet.runs.get(self._about)
-        pieces = [Piece(f"{line(run.name) if run else self._about}  ", STRONG)]
+        pieces = [Piece(f"{clip(line(run.name) if run else self._about, max(8, self.size.width // 3))}  ", STRONG)]
         for word, number in count(self._tasks).items():
             pieces.append(Piece(f"{BADGES[word].shape} {number}  ", BADGES[word].role))
-        for view, text in _VIEWS.items():
+        tabs = list(_VIEWS.items())
+        if (
+            width_of(pieces) + sum(len(text) + 2 for _, text in tabs) > self.size.width - 2
+        ):  # the one on show by its name
+            tabs = [(view, text if view == self._view else text[:1]) for view, text in tabs]
+        for view, text in tabs:
             pieces.append(Piece(f" {text} ", STRONG if view == self._view else MUTED))
         self.query_one("#run-head", Static).update(coloured(pieces, self.app.theme_variables))
 
@@ -134,18 +169,26 @@ class RunScreen(Screen[None]):
         found: Dag | Lanes | Waits = self.query_one(f"#{self._view}", Canvas)  # type: ignore[assignment]
         return found
 
-    @work(exclusive=True, group="events")
-    async def _fetch(self) -> None:
+    async def _read_events(self) -> None:
         try:
             events = await self._gateway.events(self._about, self._history.cursor)
         except QuarterdeckError:
             return  # the header of the main screen tells that the supervisor is gone; what is known stays
-        self._history.take(events)
-        self.query_one(Lanes).show(self._tasks, self._history)
+        if events:
+            self._history.take(events)
+            self.query_one(Lanes).show(self._tasks, self._history)
 
-    @work(exclusive=True, group="reasons")
-    async def on_waits_asked(self, message: Waits.Asked) -> None:
-        for task in message.tasks:
+    def on_waits_asked(self, message: Waits.Asked) -> None:
+        message.stop()
+        self._wanted = list(message.tasks)
+        self._asking.want()
+
+    async def _ask_reasons(self) -> None:
+        """In the order of the list, without those that have gone out of sight meanwhile."""
+        wanted, self._wanted = self._wanted, []
+        for task in wanted:
+            if self._wanted and task not in self._wanted:
+                continue
             try:
                 found = await self._gateway.explain(task)
             except QuarterdeckError as error:
@@ -179,7 +222,7 @@ class RunScreen(Screen[None]):
         from tui.screens.explain import Explain
 
         if self._canvas.chosen:
-            self.app.push_screen(Explain(self._gateway, self._fleet, self._canvas.chosen))
+            self.app.push_screen(Explain(self._gateway, self._fleet, self._canvas.chosen, now=self._now))
 
     @work
     async def action_cancel(self) -> None:

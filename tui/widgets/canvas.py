@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Region, Size
+from textual.geometry import Region, Size, Spacing
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -35,8 +35,9 @@ class Canvas(ScrollView, can_focus=True):
         self.virtual_size = Size(width, height)
         self.refresh()
 
-    def bring_into_sight(self, x: int, y: int, width: int = 1) -> None:
-        self.scroll_to_region(Region(x, y, width, 1), animate=False, force=True)
+    def bring_into_sight(self, x: int, y: int, width: int = 1, *, hidden: Spacing | None = None) -> None:
+        """`hidden`: what lies over the edges of the canvas."""
+        self.scroll_to_region(Region(x, y, width, 1), spacing=hidden, animate=False, force=True)
 
     def at(self, x: int, y: int) -> tuple[int, int]:
         """The place on the canvas of a place in the widget."""
@@ -45,13 +46,19 @@ class Canvas(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         row = y + self.scroll_offset.y
-        width = self.scrollable_content_region.width or self.size.width
-        base = self.rich_style
         pieces = self._line_of(row) if 0 <= row < self._rows else ()
+        return self.strip(pieces, self.scroll_offset.x, self.width)
+
+    @property
+    def width(self) -> int:
+        """Cells of a line in sight."""
+        return self.scrollable_content_region.width or self.size.width
+
+    def strip(self, pieces: Sequence[Piece], left: int, width: int) -> Strip:
+        """`width` cells of a line, from the column `left` on."""
+        base = self.rich_style
         segments = [Segment(piece.text, base + self._style(piece.role)) for piece in pieces if piece.text]
-        strip = Strip(segments, width_of(pieces))
-        left = self.scroll_offset.x
-        return strip.crop_extend(left, left + width, base)
+        return Strip(segments, width_of(pieces)).crop_extend(left, left + width, base)
 
     def _style(self, role: str) -> Style:
         chosen = role.startswith(CHOSEN)

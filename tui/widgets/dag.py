@@ -12,6 +12,7 @@ from tui import spans
 from tui.badges import badge_of
 from tui.cells import MUTED, STRONG, Piece, clip, line, width_of
 from tui.graph import MOST_NODES, Layout, Node, beside, critical_path, edges_of, lay_out
+from tui.graph_lines import Edge
 from tui.messages import TaskChosen, TaskOpened
 from tui.state import TaskView
 from tui.widgets.canvas import CHOSEN, Canvas
@@ -35,11 +36,14 @@ class Dag(Canvas):
         super().__init__(id=id)
         self._now = now
         self._tasks: dict[str, TaskView] = {}
-        self._layout = Layout({}, {}, 0, 0)
+        self._layout = Layout({})
         self._shape: object = None
         self._labels: dict[int, list[tuple[int, str]]] = {}  # y -> (x, task)
-        self._lines: dict[int, list[tuple[int, str, frozenset[tuple[str, str]]]]] = {}  # y -> (x, char, edges)
-        self._critical: frozenset[tuple[str, str]] = frozenset()
+        self._lines: dict[int, list[tuple[int, str, frozenset[Edge]]]] = {}  # y -> (x, char, edges)
+        self._drawn = (0, 0)  # the columns `_lines` holds
+        self._widths: dict[str, int] = {}
+        self._from: dict[str, list[Edge]] = {}  # task -> the edges that begin there
+        self._critical: frozenset[Edge] = frozenset()
         self.chosen = ""
 
     def show(self, tasks: Sequence[TaskView]) -> None:
@@ -67,21 +71,41 @@ class Dag(Canvas):
             nodes = [node._replace(needs=(), after="") for node in nodes]
         self._placed = nodes
         self._layout = lay_out(nodes)
-        self._labels, self._lines = {}, {}
+        self._labels = {}
+        self._widths = {node.id: node.width for node in nodes}
+        self._from = {}
+        for edge in edges_of(nodes):
+            self._from.setdefault(edge[0], []).append(edge)
         for each, place in self._layout.places.items():
             self._labels.setdefault(place.y, []).append((place.x, each))
-        for (x, y), cell in self._layout.cells.items():
-            self._lines.setdefault(y, []).append((x, cell.char, frozenset(cell.edges)))
+        self._drawn = (0, 0)
+
+    def _lines_in_sight(self) -> dict[int, list[tuple[int, str, frozenset[Edge]]]]:
+        """Only there are lines drawn: a long plan has a hundred thousand cells."""
+        sight = (self.scroll_offset.x, self.scroll_offset.x + self.size.width)
+        if self._drawn != sight:
+            self._drawn, self._lines = sight, {}
+            for (x, y), cell in self._layout.cells(*sight).items():
+                self._lines.setdefault(y, []).append((x, cell.char, cell.shown))
+        return self._lines
 
     def _draw(self) -> None:
         self.draw(self._layout.width, self._layout.height, self._pieces)
 
     def _pieces(self, y: int) -> Sequence[Piece]:
         found: list[tuple[int, Sequence[Piece]]] = []
-        for x, char, edges in self._lines.get(y, ()):
+        lines = self._lines_in_sight().get(y, ())
+        edges_at = {x: (char, edges) for x, char, edges in lines}
+        for x, char, edges in lines:
             found.append((x, [Piece(char, self._role(edges))]))
         for x, each in self._labels.get(y, ()):
-            found.append((x, self._label(self._tasks[each])))
+            label = self._label(self._tasks[each])
+            start = x + self._widths[each] + 1
+            char, edges = edges_at.get(start, ("", frozenset()))
+            if char and not edges.isdisjoint(self._from.get(each, ())):  # its line begins behind the longest name
+                gap = start - x - width_of(label) - 1
+                label.append(Piece(f" {('┄' if char == '┄' else '─') * gap}", self._role(edges)))
+            found.append((x, label))
         pieces: list[Piece] = []
         at = 0
         for x, parts in sorted(found, key=lambda one: one[0]):
@@ -91,7 +115,7 @@ class Dag(Canvas):
             at = x + width_of(parts)
         return pieces
 
-    def _role(self, edges: frozenset[tuple[str, str]]) -> str:
+    def _role(self, edges: frozenset[Edge]) -> str:
         blocking = [
             badge_of(self._tasks[source])
             for source, target in edges
@@ -99,6 +123,8 @@ class Dag(Canvas):
         ]
         if blocking:
             return max(blocking, key=lambda badge: badge.word == "waiting").role  # what needs a person shows through
+        if any(self.chosen in edge for edge in edges):
+            return "primary"  # which lines are those of the task under the cursor is hard to follow otherwise
         return STRONG if edges & self._critical else MUTED
 
     def _label(self, task: TaskView) -> list[Piece]:

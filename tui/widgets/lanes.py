@@ -7,6 +7,8 @@ from typing import ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.geometry import Spacing
+from textual.strip import Strip
 
 from tui import spans
 from tui.badges import BADGES
@@ -17,6 +19,7 @@ from tui.timeline import Bar, History, Scale, Track, fitting, tracks
 from tui.widgets.canvas import CHOSEN, Canvas
 
 _LABEL = 16  # cells of a lane's name
+_FIXED = Spacing(top=1, bottom=2, left=_LABEL + 1)  # axis, what is said of an attempt, names
 _ROLES = {
     "running": "state-running",
     "succeeded": "state-succeeded",
@@ -28,7 +31,8 @@ _ROLES = {
 
 
 class Lanes(Canvas):
-    """`show(tasks, history)`; the cursor goes from attempt to attempt."""
+    """`show(tasks, history)`; the cursor goes from attempt to attempt. Axis, names and what is said of the attempt
+    under the cursor stay where they are when the bars scroll."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("h,left", "step(-1)", "Attempt before", show=False, id="run.before"),
@@ -49,6 +53,8 @@ class Lanes(Canvas):
         self._zoom = 1.0
         self._scale = Scale(0, 1)
         self._tracks: list[Track] = []
+        self._names: dict[str, str] = {}
+        self._going_on = False
         self._chosen: tuple[str, int] | None = None  # task, attempt
 
     @property
@@ -71,17 +77,25 @@ class Lanes(Canvas):
         if self._chosen is None or self._chosen not in self._history.attempts:
             bars = [bar for track in self._tracks for bar in track.bars]
             self._chosen = (bars[0].attempt.task, bars[0].attempt.number) if bars else None
-        self.draw(_LABEL + 1 + round(room * self._zoom), len(self._tracks) + 3, self._pieces)
+        self._names = {task.id: task.name for task in self._tasks}
+        self._going_on = any(task.open for task in self._tasks)
+        self.draw(_LABEL + 1 + round(room * self._zoom), len(self._tracks) + 3, lambda y: ())
 
-    def _pieces(self, y: int) -> Sequence[Piece]:
-        if y == 0:
-            return self._axis()
-        if y <= len(self._tracks):
-            return self._line(self._tracks[y - 1])
-        return self._detail() if y == len(self._tracks) + 2 else ()
+    def render_line(self, y: int) -> Strip:
+        row, width = y - 1 + self.scroll_offset.y, self.width
+        if y == min(self.scrollable_content_region.height, len(self._tracks) + 3) - 1:
+            return self.strip(self._detail(), 0, width)
+        track = self._tracks[row] if y and row < len(self._tracks) else None
+        name = Piece(" " * _LABEL)
+        if track:
+            here = any((bar.attempt.task, bar.attempt.number) == self._chosen for bar in track.bars)
+            name = Piece(fit(line(track.label), _LABEL), CHOSEN if here else STRONG if track.lane else "")
+        bars = self._line(track) if track else self._axis() if y == 0 else []
+        left = self.strip([name, Piece(" ")], 0, min(width, _LABEL + 1))
+        return Strip.join([left, self.strip(bars, self.scroll_offset.x, max(0, width - _LABEL - 1))])
 
     def _axis(self) -> list[Piece]:
-        pieces = [Piece(" " * (_LABEL + 1))]
+        pieces: list[Piece] = []
         at = 0
         for x, seconds in self._scale.ticks(round(self.size.width * self._zoom)):
             text = f"│{spans.duration(seconds * 1000) if seconds else '0'}"
@@ -91,14 +105,14 @@ class Lanes(Canvas):
         return pieces
 
     def _line(self, track: Track) -> list[Piece]:
-        pieces = [Piece(fit(line(track.label), _LABEL), STRONG if track.lane else ""), Piece(" ")]
+        pieces: list[Piece] = []
         columns: dict[int, Piece] = {}
         for x, width in track.waits:
             columns.update(dict.fromkeys(range(x, x + width), Piece("·", MUTED)))
         for bar in track.bars:
             columns.update(self._columns(bar))
         now = self._scale.x(self._now())
-        if any(task.open for task in self._tasks):
+        if self._going_on:
             columns.setdefault(now, Piece("╎", MUTED))
         return pieces + _joined(columns)
 
@@ -106,7 +120,7 @@ class Lanes(Canvas):
         attempt = bar.attempt
         chosen = f"{CHOSEN} " if (attempt.task, attempt.number) == self._chosen else ""
         role = _ROLES.get(attempt.outcome, "")
-        name = next((task.name for task in self._tasks if task.id == attempt.task), "")
+        name = self._names.get(attempt.task, "")
         label = clip(line(name), bar.width - 2)
         found = {}
         for place in range(bar.width):
@@ -125,7 +139,7 @@ class Lanes(Canvas):
         attempt = self._history.attempts.get(self._chosen) if self._chosen else None
         if attempt is None:
             return [Piece("nothing has run yet", MUTED)]
-        name = next((task.name for task in self._tasks if task.id == attempt.task), attempt.task)
+        name = self._names.get(attempt.task) or attempt.task
         begun = spans.duration(attempt.claimed_at - self._scale.start)
         took = spans.duration(attempt.until(self._now()) - attempt.claimed_at)
         asked = sum((self._now() if end is None else end) - start for start, end in attempt.asked)
@@ -149,9 +163,12 @@ class Lanes(Canvas):
     def _choose(self, bar: Bar) -> None:
         self._chosen = (bar.attempt.task, bar.attempt.number)
         self.post_message(TaskChosen(bar.attempt.task))
-        row = next(at for at, track in enumerate(self._tracks) if bar in track.bars)
-        self.bring_into_sight(_LABEL + 1 + bar.x, row + 1, min(bar.width, 20))
+        self._reveal(bar)
         self.refresh()
+
+    def _reveal(self, bar: Bar) -> None:
+        row = next(at for at, track in enumerate(self._tracks) if bar in track.bars)
+        self.bring_into_sight(_LABEL + 1 + bar.x, row + 1, min(bar.width, 20), hidden=_FIXED)
 
     def action_step(self, by: int) -> None:
         lines = self._bars()
@@ -170,17 +187,26 @@ class Lanes(Canvas):
     def action_zoom(self, factor: float) -> None:
         self._zoom = min(64.0, max(1.0, self._zoom * factor)) if factor else 1.0
         self._draw()
+        chosen = [
+            bar for bars in self._bars() for bar in bars if (bar.attempt.task, bar.attempt.number) == self._chosen
+        ]
+        if chosen:
+            self.call_after_refresh(self._reveal, chosen[0])
 
     def action_open(self) -> None:
         if self._chosen:
             self.post_message(TaskOpened(self._chosen[0]))
 
     def on_click(self, event: events.Click) -> None:
-        x, y = self.at(event.x, event.y)
-        if 1 <= y <= len(self._tracks):
+        offset = event.get_content_offset(self)
+        if offset is None or offset.x <= _LABEL or not 0 < offset.y < self.size.height - 1:
+            return
+        x, y = self.at(offset.x - _LABEL - 1, offset.y)
+        if y <= len(self._tracks):
             for bar in self._tracks[y - 1].bars:
-                if bar.x <= x - _LABEL - 1 < bar.x + bar.width:
+                if bar.x <= x < bar.x + bar.width:
                     self._choose(bar)
+                    break
 
 
 def _joined(columns: Mapping[int, Piece]) -> list[Piece]:

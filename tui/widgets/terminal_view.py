@@ -134,13 +134,11 @@ class TerminalView(Widget):
         self._viewer.frames.want(at_once=True)
         self._retitle()
 
-    def on_focus(self) -> None:
-        self._focus_changed()
-
-    def on_blur(self) -> None:
-        self._focus_changed()
-
-    def _focus_changed(self) -> None:
+    def watch_has_focus(self, value: bool) -> None:
+        """Not `on_focus`: that comes before Textual has set `has_focus`."""
+        super().watch_has_focus(value)
+        if not self.is_attached:
+            return
         self._pace()
         self._redraw_cursor()
         self._retitle()

@@ -36,7 +36,8 @@ class Waits(Canvas):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._tasks: list[TaskView] = []
-        self._told: dict[str, tuple[TaskView, str]] = {}
+        self._told: dict[str, str] = {}
+        self._old: set[str] = set()  # told before something changed: shown until it is told anew
         self._cursor = 0
 
     @property
@@ -49,19 +50,24 @@ class Waits(Canvas):
         self._draw()
 
     def tell(self, task: str, text: str) -> None:
-        known = next((each for each in self._tasks if each.id == task), None)
-        if known is not None:
-            self._told[task] = (known, text)
-            self._draw()
+        self._old.discard(task)
+        if self._told.get(task) != text:
+            self._told[task] = text
+            self.refresh()
 
     def forget(self) -> None:
         """What others did may have changed every reason."""
-        self._told.clear()
+        self._old = set(self._told)
+
+    def on_resize(self) -> None:
+        """Also when it is shown for the first time: only now is it known what is in sight."""
+        self._draw()
+        self.ask()
 
     def ask(self) -> None:
         top = self.scroll_offset.y
-        seen = self._tasks[top : top + max(1, self.size.height)]
-        unknown = [task.id for task in seen if task.id not in self._told]
+        seen = self._tasks[top : top + self.size.height]
+        unknown = [task.id for task in seen if task.id not in self._told or task.id in self._old]
         if unknown:
             self.post_message(self.Asked(unknown))
 
@@ -75,7 +81,7 @@ class Waits(Canvas):
         badge = badge_of(task)
         chosen = f"{CHOSEN} " if y == self._cursor else ""
         told = self._told.get(task.id)
-        why = line(told[1]) if told else f"asks: {line(task.waiting.text)}" if task.waiting else "…"
+        why = line(told) if told else f"asks: {line(task.waiting.text)}" if task.waiting else "…"
         room = max(4, self.size.width - _NAME - 5)
         return [
             Piece(f"{badge.shape}{badge.letter} ", f"{chosen}{badge.role}"),
