@@ -26,6 +26,7 @@ AREAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "send": ("Send", ("tui.screens.send:Send",)),
     "explain": ("Explain", ("tui.screens.explain:Explain",)),
     "confirm": ("Confirm", ("tui.screens.confirm:Confirm",)),
+    "help": ("Help", ("tui.screens.help:Help",)),
 }
 
 
