@@ -37,6 +37,7 @@ def _submitted(task: TaskView, event: EventJson) -> dict[str, Any]:
         "lane": sys.intern(str(data.get("lane", ""))),
         "needs": tuple(sys.intern(str(need)) for need in data.get("needs", ())),
         "run_at": data.get("run_at"),
+        "cost_source": "unknown",
         "created_at": event["at"],
         "state": "queued",
     }
