@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -13,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from lite.aio.tasks import spawn
 from lite.api.client import Client
 from tests.support.fleet import Fleet as Supervisor
 from tests.support.fleet import until
@@ -289,17 +289,22 @@ async def test_it_closes_while_a_silent_supervisor_is_asked(tmp_path: Path) -> N
 async def test_what_cannot_be_understood_is_a_lost_link(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "odd.sock"
 
+    serving: list[asyncio.Task[Any] | None] = []
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"a": 1}\n')
-        await writer.drain()
+        serving.append(asyncio.current_task())
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):  # the client may leave at any moment
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"a": 1}\n')
+            await writer.drain()
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
     server = await asyncio.start_unix_server(serve, str(path))
-    serving = spawn(server.serve_forever(), "odd server")
     async with following(path) as seen:
         lost = await seen.until(lambda fleet: fleet.link is Link.LOST)
         assert "not understood" in lost.link_text
-    serving.cancel()
-    await asyncio.gather(serving, return_exceptions=True)
+    server.close()
+    await asyncio.gather(*(each for each in serving if each is not None))
     assert "the feed stumbled" in caplog.text
