@@ -115,6 +115,12 @@ class ExecutorError(QuarterdeckError):
     code = "executor"
 
 
+class PeerUnavailable(QuarterdeckError):
+    """The worker that has (or had) the session cannot be asked."""
+
+    code, status = "not-available", 502
+
+
 class HandleGone(ExecutorError):
     """The session behind this handle is not there any more; nothing was started."""
 

@@ -7,10 +7,11 @@ all it says and appends its events in the same atomic step, or raises and change
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from lite.model.event import Event
+from lite.model.letter import Letter
 from lite.model.run import Run, RunQuery, Submission, Submitted
 from lite.model.session import ExecutorCapabilities, Inspection, SessionRequest, Status
 from lite.model.task import (
@@ -40,7 +41,8 @@ class TaskQueue(Protocol):
         ...
 
     async def assign(self, task: str, assignment: Assignment, *, now: int) -> Task:
-        """Place, route or park a queued task. Raises `IllegalState` when it is not queued, `NotFound`."""
+        """Place, route or park a queued task. Raises `IllegalState` when it is not queued or `assignment.seen` is out
+        of date, `NotFound`."""
         ...
 
     async def claim(self, request: ClaimRequest, *, now: int) -> Sequence[Claim]:
@@ -48,6 +50,16 @@ class TaskQueue(Protocol):
         running, no overlap of `touches` with a running task (nor one taken by this call), `run_at` reached, agent
         served and below its cap, placed here if it has to be placed; by priority (higher first), then submission. A
         cordoned or unknown worker gets nothing."""
+        ...
+
+    async def offered(self, worker: str, agents: Collection[str]) -> None:
+        """Return as soon as something may have become claimable by `worker`, which serves `agents`, since its last
+        claim began; perhaps without a reason. A worker that asks must claim afterwards: where offers are handed to
+        one of many, its claim is what passes on those it does not take. One wait a worker at a time."""
+        ...
+
+    async def team_index(self) -> Mapping[tuple[str, str], int]:
+        """(worker, team) -> tasks of that team which run there or are queued and assigned to it; those above zero."""
         ...
 
     async def next_due(self, now: int) -> int | None:
@@ -115,7 +127,7 @@ class WorkerRegistry(Protocol):
         """Store (or refresh) the worker; sets both times. A new one appends `worker.joined`."""
         ...
 
-    async def heartbeat(self, worker: str, *, now: int) -> Worker:
+    async def heartbeat(self, worker: str, *, now: int, load: float = 0.0) -> Worker:
         """Raises `NotFound` when it was deregistered."""
         ...
 
@@ -142,6 +154,51 @@ class Backend(TaskQueue, EventLog, WorkerRegistry, Protocol):
 
     def describe(self) -> str:
         """One line for a person: what is durable, where, how."""
+        ...
+
+    def warnings(self) -> Sequence[str]:
+        """What whoever runs this should know and may want to change, one line each."""
+        ...
+
+
+class Bridge(Protocol):
+    """Work and signals that others send through a backend's own topology instead of our API."""
+
+    async def receive(self, consumer: str, *, limit: int) -> Sequence[Letter]:
+        """Wait for letters; each goes to one consumer, first those which a dead one took and never settled."""
+        ...
+
+    async def settle(self, letter: Letter) -> None:
+        """What it asked for is durably stored."""
+        ...
+
+    async def refuse(self, letter: Letter, reason: str, *, now: int) -> None:
+        """Set it aside, with the reason, where a person can find it; it is settled by that."""
+        ...
+
+    async def reload_asked(self) -> None:
+        """Return when somebody has asked the fleet to read its configuration again."""
+        ...
+
+    async def ask_reload(self) -> None: ...
+
+
+class Peers(Protocol):
+    """Other workers' control APIs, for what only the machine of a session has. Everything raises `PeerUnavailable`
+    when that worker cannot be reached (or never could)."""
+
+    async def inspect(self, worker: Worker, session: str) -> Inspection: ...
+
+    async def send(self, worker: Worker, session: str, data: bytes) -> tuple[bool, str]:
+        """Type `data` into the session: was it delivered, else why not."""
+        ...
+
+    async def attach(self, worker: Worker, session: str, *, control: bool, offset: int | None = None) -> TerminalStream:
+        """As `Executor.attach`. A connection that breaks while the session goes on is taken up again where it broke."""
+        ...
+
+    def recording(self, worker: Worker, session: str, offset: int, *, follow: bool) -> AsyncIterator[Packet]:
+        """What the session's program wrote, from `offset` on; with `follow`, until the session has ended."""
         ...
 
 
@@ -208,6 +265,12 @@ class Executor(Protocol):
     async def attach(self, handle: str, *, control: bool, offset: int | None = None) -> TerminalStream:
         """Watch (or control) the session from logical `offset` on; None: from the last safe mark. Raises
         `SessionRefused` where the executor has no terminals, `HandleGone`."""
+        ...
+
+    async def keep(self, handle: str, ttl_ms: int) -> None:
+        """From now on the session ends by itself, its whole tree, unless this is said again within `ttl_ms`: whoever
+        holds its lease is gone by then, and another may run it. Never said: it goes on without anybody. Where
+        sessions do not outlive this process: no-op. Raises `HandleGone`."""
         ...
 
     def watch_status(self, handle: str, callback: Callable[[Status], None]) -> None:

@@ -6,11 +6,12 @@ Every function goes through `lite.states.apply`, so a transition that is not in 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from operator import attrgetter
 from typing import Any
 
-from lite.errors import LeaseLost, OutputTooLarge
+from lite.errors import IllegalState, LeaseLost, OutputTooLarge
 from lite.model.event import Event, EventKind
 from lite.model.run import RunState
 from lite.model.task import (
@@ -58,6 +59,17 @@ def submitted(spec: TaskSpec, seq: int, now: int) -> Change:
     if task.run_at:
         data["run_at"] = task.run_at
     return task, Event(kind, now, spec.run, spec.id, data=data)
+
+
+def check_seen(task: Task, assignment: Assignment, index: Mapping[tuple[str, str], int]) -> None:
+    """Raise `IllegalState` when the team is not where `assignment` takes it to be. A task that is not queued any more
+    is told of by `assigned`."""
+    if assignment.seen is None or task.state is not State.QUEUED:
+        return
+    team = task.spec.team
+    there = {worker: count for (worker, name), count in index.items() if name == team and count > 0}
+    if there != {worker: count for worker, count in assignment.seen.items() if count > 0}:
+        raise IllegalState(f"the tasks of team {team} have moved meanwhile", hint="place it again")
 
 
 def assigned(task: Task, assignment: Assignment, now: int) -> Change:

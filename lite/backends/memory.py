@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left, insort
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from lite.backends import changes, selection
@@ -50,6 +50,7 @@ class MemoryBackend:
         self._queued: list[tuple[int, int, str]] = []  # sorted: (-priority, seq, id)
         self._running: dict[str, Task] = {}
         self._waiters: set[asyncio.Future[None]] = set()
+        self._looked: dict[str, int] = {}  # worker -> newest cursor at its last claim
 
     def __repr__(self) -> str:
         return f"<MemoryBackend {len(self._tasks)} tasks, {len(self._queued)} queued, {len(self._running)} running>"
@@ -64,6 +65,9 @@ class MemoryBackend:
 
     def describe(self) -> str:
         return "memory: nothing survives the end of this process"
+
+    def warnings(self) -> Sequence[str]:
+        return ()
 
     # -- tasks ---------------------------------------------------------------------------------------------------
 
@@ -101,10 +105,16 @@ class MemoryBackend:
         found = self._task(task)
         if assignment.worker and assignment.worker not in self._workers:
             raise NotFound(f"no worker {assignment.worker}")
+        changes.check_seen(found, assignment, self._teams())
         changed, event = changes.assigned(found, assignment, now)
         return self._change(changed, event)
 
     async def claim(self, request: ClaimRequest, *, now: int) -> Sequence[Claim]:
+        claims = self._claim(request, now)
+        self._looked[request.worker] = len(self._events)
+        return claims
+
+    def _claim(self, request: ClaimRequest, now: int) -> list[Claim]:
         worker = self._workers.get(request.worker)
         if worker is None or worker.cordoned:
             return []
@@ -127,6 +137,12 @@ class MemoryBackend:
             if len(claims) >= request.limit:
                 break
         return claims
+
+    async def offered(self, worker: str, agents: Collection[str]) -> None:
+        await self.wait(self._looked.get(worker, 0))
+
+    async def team_index(self) -> Mapping[tuple[str, str], int]:
+        return self._teams()
 
     async def next_due(self, now: int) -> int | None:
         due = [self._tasks[one].run_at for _, _, one in self._queued]
@@ -252,8 +268,8 @@ class MemoryBackend:
         self._workers[worker.id] = row
         return self._busy(row)
 
-    async def heartbeat(self, worker: str, *, now: int) -> Worker:
-        self._workers[worker] = replace(self._worker(worker), heartbeat_at=now)
+    async def heartbeat(self, worker: str, *, now: int, load: float = 0.0) -> Worker:
+        self._workers[worker] = replace(self._worker(worker), heartbeat_at=now, load=load)
         return self._busy(self._workers[worker])
 
     async def deregister(self, worker: str, *, now: int, reason: str = "") -> None:
@@ -285,6 +301,10 @@ class MemoryBackend:
         if worker not in self._workers:
             raise NotFound(f"no worker {worker}")
         return self._workers[worker]
+
+    def _teams(self) -> Counter[tuple[str, str]]:
+        placed = [self._tasks[one] for _, _, one in self._queued] + list(self._running.values())
+        return Counter((where, task.spec.team) for task in placed if task.spec.team and (where := task.whereabouts))
 
     def _busy(self, worker: Worker) -> Worker:
         mine = [task.id for task in self._running.values() if task.worker == worker.id]

@@ -107,6 +107,9 @@ class InlineExecutor:
     async def attach(self, handle: str, *, control: bool, offset: int | None = None) -> TerminalStream:
         raise SessionRefused("an inline task has no terminal")
 
+    async def keep(self, handle: str, ttl_ms: int) -> None:
+        """No-op: nothing of it outlives this process."""
+
     def watch_status(self, handle: str, callback: Callable[[Status], None]) -> None:
         """An inline task says nothing."""
 

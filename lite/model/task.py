@@ -162,6 +162,11 @@ class Task:
     def worker(self) -> str:
         return self.lease.worker if self.lease else ""
 
+    @property
+    def whereabouts(self) -> str:
+        """The worker it runs on, or (queued) may only be claimed by; "" when neither."""
+        return self.lease.worker if self.lease else self.assigned if self.state is State.QUEUED else ""
+
 
 @dataclass(frozen=True, slots=True)
 class TaskQuery:
@@ -254,9 +259,14 @@ class Claim:
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """An orchestrator's decision for a queued task. With `worker`: only that worker may claim it ("" clears).
-    With `agent`: it is routed to that agent. With `park`: nothing matches any more; `why` says so."""
+    With `agent`: it is routed to that agent. With `park`: nothing matches any more; `why` says so.
+
+    `seen` is the part of the team index the choice of `worker` was made on (worker -> tasks of the task's team, those
+    with any): when the index says otherwise by now, the assignment is refused, so that two orchestrators together keep
+    what each of them keeps alone."""
 
     worker: str | None = None
+    seen: Mapping[str, int] | None = None
     agent: str | None = None
     provider: str = ""
     mode: Mode = "headless"

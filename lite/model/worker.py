@@ -18,7 +18,9 @@ class WorkerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """The registered row. `running` is counted from the leases it holds."""
+    """The registered row. `running` is counted from the leases it holds. `executors` are the places it can start work
+    in. `address` is where its control API can be reached from other machines ("" when nowhere), `token` what that
+    wants to see; it is never shown. `load` is what its machine does, per processor, as of the last heartbeat."""
 
     id: str
     node: str
@@ -33,6 +35,9 @@ class Worker:
     heartbeat_at: int = 0
     cordoned: bool = False
     running: tuple[str, ...] = ()
+    executors: tuple[str, ...] = ("local",)
+    token: str = ""
+    load: float = 0.0
 
     def state(self, now: int) -> WorkerState:
         """Its state at `now` (ms)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -63,6 +63,7 @@ class SqliteBackend:
         self._synchronous = synchronous
         self._heads = Heads()
         self._waiters: set[asyncio.Future[None]] = set()
+        self._looked: dict[str, int] = {}  # worker -> newest cursor at its last claim
         self._readers = Readers(self._path)
         self.writer = Writer(self._path, synchronous, Verbs, self._advanced, migrations)
         self._call = self.writer.call
@@ -93,6 +94,9 @@ class SqliteBackend:
             promise = "survives a crash of any process; a power cut may take the last moments"
         return f"SQLite {self._path}, WAL, synchronous={self._synchronous.upper()}: {promise}"
 
+    def warnings(self) -> Sequence[str]:
+        return ()
+
     # -- tasks ---------------------------------------------------------------------------------------------------
 
     async def submit(self, submission: Submission, *, now: int) -> Submitted:
@@ -102,7 +106,17 @@ class SqliteBackend:
         return await self._call(lambda verbs: verbs.tasks.assign(task, assignment, now))
 
     async def claim(self, request: ClaimRequest, *, now: int) -> Sequence[Claim]:
-        return await self._call(lambda verbs: verbs.tasks.claim(request, now))
+        def taken(verbs: Verbs) -> tuple[list[Claim], int]:
+            return verbs.tasks.claim(request, now), verbs.store.cursor
+
+        claims, self._looked[request.worker] = await self._call(taken)
+        return claims
+
+    async def offered(self, worker: str, agents: Collection[str]) -> None:
+        await self.wait(self._looked.get(worker, 0))
+
+    async def team_index(self) -> Mapping[tuple[str, str], int]:
+        return await self._call(lambda verbs: verbs.store.teams())
 
     async def next_due(self, now: int) -> int | None:
         if not self._heads.timed:
@@ -172,8 +186,8 @@ class SqliteBackend:
     async def register(self, worker: Worker, *, now: int) -> Worker:
         return await self._call(lambda verbs: verbs.workers.register(worker, now))
 
-    async def heartbeat(self, worker: str, *, now: int) -> Worker:
-        return await self._call(lambda verbs: verbs.workers.heartbeat(worker, now))
+    async def heartbeat(self, worker: str, *, now: int, load: float = 0.0) -> Worker:
+        return await self._call(lambda verbs: verbs.workers.heartbeat(worker, now, load))
 
     async def deregister(self, worker: str, *, now: int, reason: str = "") -> None:
         await self._call(lambda verbs: verbs.workers.deregister(worker, now, reason))

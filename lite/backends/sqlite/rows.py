@@ -138,4 +138,4 @@ def worker_to_text(worker: Worker) -> str:
 
 def worker_from_text(text: str) -> Worker:
     said = decode(text)
-    return Worker(**{**said, "agents": tuple(said["agents"])})
+    return Worker(**{**said, "agents": tuple(said["agents"]), "executors": tuple(said.get("executors", ("local",)))})

@@ -89,6 +89,9 @@ UPDATE tasks SET blocked = blocked & ~? WHERE seq = ? AND state = 0;
 -- name: assigned_to
 SELECT id FROM tasks WHERE state = 0 AND assigned = ? AND assigned <> '';
 
+-- name: assigned
+SELECT id FROM tasks WHERE state = 0 AND assigned <> '';
+
 -- name: insert_run
 INSERT INTO runs (seq, id, name, key, source, state, created_at) VALUES (?, ?, ?, ?, ?, ?, ?);
 

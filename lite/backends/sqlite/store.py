@@ -282,6 +282,12 @@ class Store:
             found.update({seq: one for one, seq in self.execute(SQL["dependents"], (task.seq,))})
         return [self.task(found[seq]) for seq in sorted(found)]
 
+    def teams(self) -> Counter[tuple[str, str]]:
+        """(worker, team) of what runs there or is assigned to it."""
+        assigned = [self.task(task) for (task,) in self.execute(SQL["assigned"]).fetchall()]
+        placed = (*self.running.values(), *assigned)
+        return Counter((task.whereabouts, task.spec.team) for task in placed if task.spec.team)
+
     def _change(self, statement: str, row: Row, task: Task) -> None:
         """Note a row's change; `statement` takes `row`, whose last value is the task's seq."""
         seq = task.seq

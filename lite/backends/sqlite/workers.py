@@ -32,8 +32,8 @@ class WorkerVerbs:
             )
         return self._put(row)
 
-    def heartbeat(self, worker: str, now: int) -> Worker:
-        return self._put(replace(self._worker(worker), heartbeat_at=now))
+    def heartbeat(self, worker: str, now: int, load: float) -> Worker:
+        return self._put(replace(self._worker(worker), heartbeat_at=now, load=load))
 
     def deregister(self, worker: str, now: int, reason: str) -> None:
         store = self._store
