@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from lite.home import Home
 from lite.model.order import Plan
 from lite.model.settings import Agent, Settings
-from lite.ports import Backend, Clock, Executor
+from lite.ports import Backend, Bridge, Clock, Executor, Peers
 from providers.base import Capabilities, Provider
 
+Role = Literal["all", "orchestrator", "worker"]
 LoadPlan = Callable[[str, str, str], Plan]  # text, source, cwd
 LoadSettings = Callable[[], Settings]
 
@@ -44,6 +45,11 @@ class Context:
     load_plan: LoadPlan
     load_settings: LoadSettings
     random: random.Random = field(default_factory=random.Random)
+    role: Role = "all"
+    bridge: Bridge | None = None  # None: nobody sends work around the API
+    peers: Peers | None = None  # None: there are no other workers
+    address: str = ""  # of our control API, for other machines; "" when they cannot reach it
+    token: str = ""  # what it wants to see from them
 
     def agent(self, name: str, provider: str) -> Agent:
         """The configured agent, or a bare one of that provider (built-in agents need no configuration)."""
