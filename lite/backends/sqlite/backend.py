@@ -12,12 +12,13 @@ from typing import TypeVar
 
 from lite.backends.sqlite import queries
 from lite.backends.sqlite.readers import Readers
-from lite.backends.sqlite.rows import event_from_row, run_from_row, task_from_row, worker_from_text
+from lite.backends.sqlite.rows import event_from_row, run_from_row, task_from_row
 from lite.backends.sqlite.statements import SQL
 from lite.backends.sqlite.store import Heads, Store
 from lite.backends.sqlite.tasks import TaskVerbs
 from lite.backends.sqlite.workers import WorkerVerbs
 from lite.backends.sqlite.writer import Writer
+from lite.backends.texts import worker_from_text
 from lite.errors import BackendError, NotFound
 from lite.model.event import Event
 from lite.model.run import Run, RunQuery, Submission, Submitted

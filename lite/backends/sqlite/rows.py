@@ -1,18 +1,15 @@
-"""Rows to objects and back. Specs are JSON objects without the fields that say nothing."""
+"""Rows to objects and back."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, fields
-from operator import attrgetter
 from typing import Any
 
+from lite.backends.texts import decode, encode, spec_from_text
 from lite.model.event import Event, EventKind
 from lite.model.run import Run, RunSpec, RunState
-from lite.model.task import NO_USAGE, Lease, State, Task, TaskSpec, Waiting
-from lite.model.worker import Worker
-from providers.base import HttpCall, Source, Usage
+from lite.model.task import NO_USAGE, Lease, State, Task, Waiting
+from providers.base import Source, Usage
 
 STATES = tuple(State)
 CODES = {state: code for code, state in enumerate(STATES)}
@@ -24,46 +21,6 @@ TASK_COLUMNS = (
 )
 SELECT_TASKS = f"SELECT {TASK_COLUMNS} FROM tasks t JOIN specs s ON s.seq = t.seq"
 EVENT_COLUMNS = "kind, at, run, task, attempt, worker, data, cursor"
-
-decode = json.loads
-_encoder = json.JSONEncoder(separators=(",", ":"), default=dict)
-# What JSONEncoder.encode builds anew at every call; kept, small objects are written twice as fast.
-_make = getattr(json.encoder, "c_make_encoder", None)
-_pieces = _make and _make(None, dict, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, True)
-
-_TUPLES = tuple(field.name for field in fields(TaskSpec) if str(field.type).startswith("tuple"))
-_NAMES = tuple(field.name for field in fields(TaskSpec))
-_DEFAULTS = tuple(
-    field.default if field.default is not MISSING else {} if field.default_factory is not MISSING else None
-    for field in fields(TaskSpec)
-)
-_values = attrgetter(*_NAMES)
-
-
-def encode(value: Any) -> str:
-    """Compact JSON; mappings of any kind become objects."""
-    return "".join(_pieces(value, 0)) if _pieces else _encoder.encode(value)
-
-
-def spec_to_text(spec: TaskSpec) -> str:
-    said: dict[str, Any] = {
-        name: value
-        for name, value, default in zip(_NAMES, _values(spec), _DEFAULTS, strict=True)
-        if value is not default and value != default
-    }
-    if spec.http is not None:
-        said["http"] = asdict(spec.http)
-    return encode(said)
-
-
-def spec_from_text(text: str) -> TaskSpec:
-    said = decode(text)
-    for name in _TUPLES:
-        if name in said:
-            said[name] = tuple(said[name])
-    if "http" in said:
-        said["http"] = HttpCall(**said["http"])
-    return TaskSpec(**said)
 
 
 def usage_to_text(usage: Usage) -> str | None:
@@ -130,12 +87,3 @@ def run_from_row(row: Sequence[Any]) -> Run:
     seq, run, name, key, source, state, created_at, ended_at, *counts = row
     counted: Mapping[State, int] = {STATES[code]: count for code, count in enumerate(counts) if count}
     return Run(RunSpec(run, name, key, source), seq, RunState(state), counted, created_at, ended_at)
-
-
-def worker_to_text(worker: Worker) -> str:
-    return encode({name: value for name, value in asdict(worker).items() if name != "running"})
-
-
-def worker_from_text(text: str) -> Worker:
-    said = decode(text)
-    return Worker(**{**said, "agents": tuple(said["agents"]), "executors": tuple(said.get("executors", ("local",)))})

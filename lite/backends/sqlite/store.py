@@ -16,13 +16,12 @@ from lite.backends.sqlite.rows import (
     CODES,
     SELECT_TASKS,
     event_to_row,
-    spec_to_text,
     task_from_row,
     usage_to_text,
     waiting_to_text,
-    worker_from_text,
 )
 from lite.backends.sqlite.statements import SQL
+from lite.backends.texts import spec_to_text, worker_from_text
 from lite.errors import NotFound
 from lite.model.event import Event
 from lite.model.task import State, Task

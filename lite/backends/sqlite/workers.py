@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from lite.backends.sqlite.gate import Gate
-from lite.backends.sqlite.rows import worker_to_text
 from lite.backends.sqlite.statements import SQL
 from lite.backends.sqlite.store import Store
+from lite.backends.texts import worker_to_text
 from lite.errors import NotFound
 from lite.model.event import Event, EventKind
 from lite.model.task import Task
