@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from lite.aio.tasks import Job, spawn
+from lite.errors import BackendError
 
 log = logging.getLogger(__name__)
 
@@ -23,12 +24,22 @@ class ServiceHealth:
 
 
 class Service:
-    """Runs `loop` until stopped; a failure is logged, remembered and answered by a restart with back-off."""
+    """Runs `loop` until stopped; a failure is logged, remembered and answered by a restart with back-off, of at most
+    `longest` seconds of `sleep`."""
 
     FIRST_DELAY, LONGEST_DELAY = 0.1, 30.0
 
-    def __init__(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        loop: Callable[[], Awaitable[None]],
+        *,
+        longest: float = LONGEST_DELAY,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self.name = name
+        self._longest = longest
+        self._sleep = sleep
         self.started = asyncio.Event()
         self._loop = loop
         self._job: Job | None = None
@@ -67,12 +78,15 @@ class Service:
                 return
             except asyncio.CancelledError:
                 raise
+            except BackendError as error:  # tells all there is to tell; may come again and again
+                log.warning("service %s: %s", self.name, error)
+                self._last_error = f"{type(error).__name__}: {error}"
             except Exception as error:
                 log.exception("service %s failed", self.name)
                 self._last_error = f"{type(error).__name__}: {error}"
             self._state = "restarting"
             self._restarts += 1
-            if asyncio.get_running_loop().time() - begun > self.LONGEST_DELAY:
+            if asyncio.get_running_loop().time() - begun > self._longest:
                 delay = self.FIRST_DELAY
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, self.LONGEST_DELAY)
+            await self._sleep(delay)
+            delay = min(delay * 2, self._longest)
