@@ -41,8 +41,8 @@ class TaskQueue(Protocol):
         ...
 
     async def assign(self, task: str, assignment: Assignment, *, now: int) -> Task:
-        """Place, route or park a queued task. Raises `IllegalState` when it is not queued or `assignment.seen` is out
-        of date, `NotFound`."""
+        """Place, route or park a queued task. Raises `IllegalState` when it is not queued, or `assignment.before` or
+        `assignment.seen` is out of date, `NotFound`."""
         ...
 
     async def claim(self, request: ClaimRequest, *, now: int) -> Sequence[Claim]:
@@ -50,6 +50,12 @@ class TaskQueue(Protocol):
         running, no overlap of `touches` with a running task (nor one taken by this call), `run_at` reached, agent
         served and below its cap, placed here if it has to be placed; by priority (higher first), then submission. A
         cordoned or unknown worker gets nothing."""
+        ...
+
+    async def unplaced(self, *, now: int, limit: int, skip: int = 0) -> Sequence[Task]:
+        """Queued tasks that wait for nothing but the choice of their worker (`spec.placed`, not assigned, all needs
+        met, first unfinished of its lane with none of the lane running, `run_at` reached, not parked; caps and
+        `touches` aside), in the order in which a claim takes them, without the first `skip`."""
         ...
 
     async def offered(self, worker: str, agents: Collection[str]) -> None:

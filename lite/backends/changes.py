@@ -62,9 +62,14 @@ def submitted(spec: TaskSpec, seq: int, now: int) -> Change:
 
 
 def check_seen(task: Task, assignment: Assignment, index: Mapping[tuple[str, str], int]) -> None:
-    """Raise `IllegalState` when the team is not where `assignment` takes it to be. A task that is not queued any more
-    is told of by `assigned`."""
-    if assignment.seen is None or task.state is not State.QUEUED:
+    """Raise `IllegalState` when the task or its team is not where `assignment` takes it to be. A task that is not
+    queued any more is told of by `assigned`."""
+    if task.state is not State.QUEUED:
+        return
+    if assignment.before is not None and assignment.before != task.assigned:
+        where = f"assigned to {task.assigned}" if task.assigned else "not assigned"
+        raise IllegalState(f"task {task.id} is {where} by now", hint="place it again")
+    if assignment.seen is None:
         return
     team = task.spec.team
     there = {worker: count for (worker, name), count in index.items() if name == team and count > 0}

@@ -10,6 +10,7 @@ from bisect import bisect_left, insort
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from lite.backends import changes, selection
 from lite.errors import BackendError, IllegalState, NotFound
@@ -137,6 +138,11 @@ class MemoryBackend:
             if len(claims) >= request.limit:
                 break
         return claims
+
+    async def unplaced(self, *, now: int, limit: int, skip: int = 0) -> Sequence[Task]:
+        queued = (self._tasks[one] for _, _, one in self._queued)
+        found = (task for task in queued if task.spec.placed and not task.assigned and self._ready(task, now))
+        return list(islice(found, skip, skip + limit))
 
     async def offered(self, worker: str, agents: Collection[str]) -> None:
         await self.wait(self._looked.get(worker, 0))
@@ -360,9 +366,13 @@ class MemoryBackend:
 
     def _eligible(self, task: Task, worker: str, now: int) -> bool:
         """But for caps and touches."""
-        if task.run_at > now or task.reason == Reason.UNROUTABLE:
-            return False
         if task.assigned != worker and (task.assigned or task.spec.placed):
+            return False
+        return self._ready(task, now)
+
+    def _ready(self, task: Task, now: int) -> bool:
+        """But for caps, touches and its worker."""
+        if task.run_at > now or task.reason == Reason.UNROUTABLE:
             return False
         if self._verdict(task)[0] is not Consequence.GO:
             return False

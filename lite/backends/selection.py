@@ -54,7 +54,7 @@ def matches(task: Task, query: TaskQuery) -> bool:
         and (not query.agent or spec.agent == query.agent)
         and (not query.worker or task.worker == query.worker)
         and (query.lease_before is None or (task.lease is not None and task.lease.expires_at < query.lease_before))
-        and (not query.unplaced or (task.state is State.QUEUED and spec.placed and not task.assigned))
+        and (not query.assigned or (task.state is State.QUEUED and task.assigned != ""))
         and (not query.dead or (task.state is State.FAILED and task.reason == Reason.POISON))
         and task.seq > query.after_seq
     )

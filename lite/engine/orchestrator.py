@@ -32,7 +32,7 @@ class Orchestrator:
     async def place_waiting(self) -> int:
         """Assign a worker to queued tasks that need one; returns how many got it."""
         context = self._context
-        waiting = await context.backend.tasks(TaskQuery(unplaced=True, limit=_BATCH))
+        waiting = await context.backend.unplaced(now=context.clock.now(), limit=_BATCH)
         if not waiting:
             return 0
         live = await context.backend.tasks(TaskQuery(states=(State.RUNNING, State.QUEUED)))

@@ -100,7 +100,7 @@ class TaskSpec:
     @property
     def placed(self) -> bool:
         """Must an orchestrator choose the worker before it may be claimed?"""
-        return bool(self.selector) or self.affinity != "none" or self.strategy not in ("", "auto")
+        return bool(self.selector) or self.affinity != "none" or self.strategy != ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ class TaskQuery:
     agent: str = ""
     worker: str = ""
     lease_before: int | None = None  # running, with a lease that expired before this time (ms)
-    unplaced: bool = False  # queued, `spec.placed`, not yet assigned
+    assigned: bool = False  # queued, assigned to a worker
     dead: bool = False  # failed with reason `poison`
     after_seq: int = 0
     newest: bool = False  # with `limit`: the newest ones (still in order of submission)
@@ -263,9 +263,11 @@ class Assignment:
 
     `seen` is the part of the team index the choice of `worker` was made on (worker -> tasks of the task's team, those
     with any): when the index says otherwise by now, the assignment is refused, so that two orchestrators together keep
-    what each of them keeps alone."""
+    what each of them keeps alone. `before` is the worker it is thought to be assigned to so far ("": to nobody); it is
+    refused too when that is not so. None: does not matter."""
 
     worker: str | None = None
+    before: str | None = None
     seen: Mapping[str, int] | None = None
     agent: str | None = None
     provider: str = ""

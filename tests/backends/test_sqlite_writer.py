@@ -123,11 +123,11 @@ async def test_no_look_is_needed_where_nothing_is_due_or_to_be_placed(desk: Desk
     """The heads say so, and say otherwise as soon as there is something."""
     await desk.add("plain")
     await desk.take()
-    assert (backend._heads.timed, backend._heads.unplaced) == (False, False)
+    assert (backend._heads.timed, backend._heads.unplaced, backend._heads.assigned) == (False, False, False)
     await desk.submit(desk.spec("later", run_at=desk.now + 50), desk.spec("placed", selector={"zone": "a"}))
     assert (backend._heads.timed, backend._heads.unplaced) == (True, True)
     assert await backend.next_due(desk.now) == desk.now + 50
-    assert [task.spec.name for task in await backend.tasks(TaskQuery(unplaced=True))] == ["placed"]
+    assert [task.spec.name for task in await backend.unplaced(now=desk.now, limit=9)] == ["placed"]
 
 
 async def test_another_program_that_holds_the_file_is_told_of(path: Path, desk: Desk, backend: SqliteBackend) -> None:

@@ -242,6 +242,8 @@ class Backends(RuleBasedStateMachine):
             [
                 Assignment(worker="w1", why="near"),
                 Assignment(worker="w2"),
+                Assignment(worker="w2", before=""),
+                Assignment(worker="", before="w1"),
                 Assignment(worker=""),
                 Assignment(worker="nobody"),
                 Assignment(agent="y", provider="q", mode="interactive", why="default"),
@@ -280,19 +282,21 @@ class Backends(RuleBasedStateMachine):
             agent=st.sampled_from(["", "x"]),
             worker=st.sampled_from(["", "w1"]),
             lease_before=st.sampled_from([None, START + 10]),
-            unplaced=st.booleans(),
+            assigned=st.booleans(),
             after_seq=st.integers(0, 3),
             newest=st.booleans(),
             limit=st.sampled_from([None, 0, 2]),
         ),
+        skip=st.integers(0, 1),
     )
-    def look(self, again: bool, query: TaskQuery) -> None:
+    def look(self, again: bool, query: TaskQuery, skip: int) -> None:
         """Perhaps after the store was closed and opened again."""
         if again:
             self._wait(self.others[0].close())
             self.others[0] = self._sqlite()
             self._wait(self.others[0].open())
         self.do(lambda backend: self._listed(backend.tasks(query)))
+        self.do(lambda backend: self._listed(backend.unplaced(now=self.now, limit=2, skip=skip)))
 
     @invariant()
     def all_tell_the_same(self) -> None:

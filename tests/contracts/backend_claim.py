@@ -139,6 +139,19 @@ class ClaimTopic(BackendTopic):
         await desk.backend.assign(task.id, Assignment(agent="dev"), now=desk.now)
         assert await desk.names() == ["a"]
 
+    async def test_an_assignment_is_refused_when_the_task_is_not_where_it_was_thought_to_be(self, desk: Desk) -> None:
+        await desk.join("w2")
+        task = await desk.add("a", strategy="local")
+        await desk.backend.assign(task.id, Assignment(worker="w1", before=""), now=desk.now)
+        before = await desk.cursor()
+        for stale in (Assignment(worker="w2", before=""), Assignment(worker="", before="w2")):
+            with pytest.raises(IllegalState):
+                await desk.backend.assign(task.id, stale, now=desk.now)
+        assert await desk.events(before) == []
+        assert (await desk.backend.get(task.id)).assigned == "w1"
+        moved = await desk.backend.assign(task.id, Assignment(worker="w2", before="w1"), now=desk.now)
+        assert moved.assigned == "w2"
+
     async def test_only_queued_tasks_are_assigned_and_only_to_known_workers(self, desk: Desk) -> None:
         task = await desk.add("a")
         with pytest.raises(NotFound):

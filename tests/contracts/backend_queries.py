@@ -15,6 +15,10 @@ class QueriesTopic(BackendTopic):
     async def _names(self, desk: Desk, **fields: object) -> list[str]:
         return [task.spec.name for task in await desk.backend.tasks(TaskQuery(**fields))]  # type: ignore[arg-type]
 
+    async def _unplaced(self, desk: Desk, **fields: int) -> list[str]:
+        found = await desk.backend.unplaced(now=desk.now, **({"limit": 100} | fields))
+        return [task.spec.name for task in found]
+
     async def test_get_raises_for_what_is_not_there(self, desk: Desk) -> None:
         with pytest.raises(NotFound):
             await desk.backend.get("nothing")
@@ -63,13 +67,41 @@ class QueriesTopic(BackendTopic):
     async def test_what_still_has_to_be_placed(self, desk: Desk) -> None:
         task = await desk.add("a", affinity="prefer-colocate")
         await desk.add("b", strategy="local")
-        await desk.add("c", strategy="auto")
-        await desk.add("d", selector={"a": "b"})
-        assert await self._names(desk, unplaced=True) == ["a", "b", "d"]
+        await desk.add("c", strategy="auto", priority=1)
+        await desk.add("d", selector={"a": "b"}, priority=-1)
+        await desk.add("plain")
+        assert await self._unplaced(desk) == ["c", "a", "b", "d"]
+        assert await self._unplaced(desk, limit=2, skip=1) == ["a", "b"]
         await desk.backend.assign(task.id, Assignment(worker="w1"), now=desk.now)
-        assert await self._names(desk, unplaced=True, limit=1) == ["b"]
+        assert await self._unplaced(desk, limit=2) == ["c", "b"]
+        assert await self._names(desk, assigned=True) == ["a"]
         await desk.backend.deregister("w1", now=desk.now)
-        assert await self._names(desk, unplaced=True) == ["a", "b", "d"]
+        assert await self._unplaced(desk) == ["c", "a", "b", "d"]
+        assert await self._names(desk, assigned=True) == []
+
+    async def test_what_could_not_be_claimed_anyway_is_not_to_be_placed_yet(self, desk: Desk) -> None:
+        """A place is not kept for what waits for something else, which may wait for that place."""
+        first = await desk.add("first")
+        for name, fields in {
+            "needs": {"needs": (first.id,)},
+            "delayed": {"run_at": desk.now + 10},
+            "lane-1": {"lane": "web"},
+            "lane-2": {"lane": "web"},
+        }.items():
+            await desk.add(name, strategy="local", **fields)
+        parked = await desk.add("parked", strategy="local")
+        await desk.backend.assign(parked.id, Assignment(park=True, why="no agent"), now=desk.now)
+        assert await self._unplaced(desk) == ["lane-1"]
+        desk.now += 10
+        assert await self._unplaced(desk) == ["delayed", "lane-1"]
+        await desk.run_next()
+        assert await self._unplaced(desk) == ["needs", "delayed", "lane-1"]
+        (lane,) = [task for task in await desk.all_tasks() if task.spec.name == "lane-1"]
+        await desk.backend.assign(lane.id, Assignment(worker="w1"), now=desk.now)
+        claim = await desk.take()
+        assert await self._unplaced(desk) == ["needs", "delayed"]
+        await desk.finish(claim)
+        assert await self._unplaced(desk) == ["needs", "delayed", "lane-2"]
 
     async def test_dead_letters_are_the_poisoned(self, desk: Desk) -> None:
         await desk.add("a")

@@ -113,6 +113,11 @@ class SqliteBackend:
         claims, self._looked[request.worker] = await self._call(taken)
         return claims
 
+    async def unplaced(self, *, now: int, limit: int, skip: int = 0) -> Sequence[Task]:
+        if not self._heads.unplaced:
+            return []
+        return [task_from_row(row) for row in await self._readers.fetch(queries.select_unplaced(now, limit, skip))]
+
     async def offered(self, worker: str, agents: Collection[str]) -> None:
         await self.wait(self._looked.get(worker, 0))
 
@@ -150,7 +155,7 @@ class SqliteBackend:
         return found[0]
 
     async def tasks(self, query: TaskQuery) -> Sequence[Task]:
-        if query.unplaced and not self._heads.unplaced:
+        if query.assigned and not self._heads.assigned:
             return []
         rows = await self._readers.fetch(queries.select_tasks(query))
         return [task_from_row(row) for row in _in_order(rows, query.newest, query.limit)]

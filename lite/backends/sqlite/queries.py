@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from lite.backends.sqlite.gate import UNPLACED
 from lite.backends.sqlite.rows import CODES, EVENT_COLUMNS, SELECT_TASKS
 from lite.model.run import RunQuery
 from lite.model.task import Reason, State, TaskQuery
@@ -67,14 +68,21 @@ def select_tasks(query: TaskQuery) -> Query:
         where("t.state = 1 AND t.worker = ?", query.worker)
     if query.lease_before is not None:
         where("t.state = 1 AND t.expires_at < ?", query.lease_before)
-    if query.unplaced:
-        where("t.state = 0 AND t.placed = 1 AND t.assigned = ''")
+    if query.assigned:
+        where("t.state = 0 AND t.assigned <> ''")
     if query.dead:
         where("t.state = 3 AND t.reason = ?", str(Reason.POISON))
     if query.after_seq:
         where("t.seq > ?", query.after_seq)
     order, values = _ordered("t.seq", query.newest, query.limit)
     return f"{select}{where}{order}", (*where.values, *values)
+
+
+def select_unplaced(now: int, limit: int, skip: int) -> Query:
+    """Rows of `TASK_COLUMNS`, best first: those whose only flag is `gate.UNPLACED`."""
+    select = SELECT_TASKS.replace("tasks t", "tasks t INDEXED BY tasks_unplaced")
+    where = f"t.state = 0 AND t.blocked = {UNPLACED} AND t.run_at <= ?"
+    return f"{select} WHERE {where} ORDER BY t.priority DESC, t.seq LIMIT ? OFFSET ?", (now, limit, skip)
 
 
 def select_runs(query: RunQuery) -> Query:

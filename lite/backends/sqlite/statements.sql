@@ -7,7 +7,7 @@ SELECT (SELECT coalesce(max(cursor), 0) FROM events), (SELECT coalesce(max(seq),
 SELECT DISTINCT n.need FROM needs n JOIN tasks t ON t.seq = n.need WHERE t.ended_at IS NULL;
 
 -- name: unplaced
-SELECT seq FROM tasks WHERE state = 0 AND placed = 1 AND assigned = '';
+SELECT seq FROM tasks INDEXED BY tasks_open WHERE ended_at IS NULL AND state = 0 AND placed = 1 AND assigned = '';
 
 -- name: find_task
 SELECT seq FROM tasks WHERE id = ?;
@@ -90,7 +90,7 @@ UPDATE tasks SET blocked = blocked & ~? WHERE seq = ? AND state = 0;
 SELECT id FROM tasks WHERE state = 0 AND assigned = ? AND assigned <> '';
 
 -- name: assigned
-SELECT id FROM tasks WHERE state = 0 AND assigned <> '';
+SELECT id, seq FROM tasks WHERE state = 0 AND assigned <> '';
 
 -- name: insert_run
 INSERT INTO runs (seq, id, name, key, source, state, created_at) VALUES (?, ?, ?, ?, ?, ?, ?);

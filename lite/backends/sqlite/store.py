@@ -43,6 +43,7 @@ class Heads(NamedTuple):
     cursor: int = 0
     timed: bool = True  # may a queued task have a `run_at`?
     unplaced: bool = True  # may a queued task wait for a worker to be assigned?
+    assigned: bool = True  # may a queued task be assigned to a worker?
 
 
 class Store:
@@ -59,7 +60,8 @@ class Store:
         self._run_seq = 0
         self._newest = ""  # the greatest id
         self._cache: dict[str, Task] = {}
-        self._unplaced: set[int] = set()
+        self._unplaced: set[int] = set()  # queued
+        self._assigned: set[int] = set()  # queued
         self._unwritten: list[Row] = []  # events
         self._specs: list[Row] = []
         self._changes: defaultdict[str, list[Row]] = defaultdict(list)  # statement -> its parameters, the last a seq
@@ -87,7 +89,7 @@ class Store:
         return True
 
     def heads(self) -> Heads:
-        return Heads(self.cursor, self.due is not None, bool(self._unplaced))
+        return Heads(self.cursor, self.due is not None, bool(self._unplaced), bool(self._assigned))
 
     def forget(self) -> None:
         """Read everything again from the file."""
@@ -98,6 +100,7 @@ class Store:
         self.cursor, self._seq, self._run_seq, self._newest, self.due = self.execute(SQL["heads"]).fetchone()
         self.needed = {seq for (seq,) in self.execute(SQL["needed"])}
         self._unplaced = {seq for (seq,) in self.execute(SQL["unplaced"])}
+        self._assigned = {seq for _, seq in self.execute(SQL["assigned"])}
         running = (task_from_row(row) for row in self.execute(f"{SELECT_TASKS} WHERE t.state = 1 ORDER BY t.seq"))
         self.running = {task.id: task for task in running}
         self.agents = Counter(task.spec.agent for task in self.running.values())
@@ -283,7 +286,7 @@ class Store:
 
     def teams(self) -> Counter[tuple[str, str]]:
         """(worker, team) of what runs there or is assigned to it."""
-        assigned = [self.task(task) for (task,) in self.execute(SQL["assigned"]).fetchall()]
+        assigned = [self.task(task) for task, _ in self.execute(SQL["assigned"]).fetchall()]
         placed = (*self.running.values(), *assigned)
         return Counter((task.whereabouts, task.spec.team) for task in placed if task.spec.team)
 
@@ -295,15 +298,17 @@ class Store:
         self._changes[statement].append(row)
         self._changed.add(seq)
         self._deferred += 1
-        if task.state is not State.QUEUED:
-            self._unplaced.discard(seq)
+        queued = task.state is State.QUEUED
+        if queued and task.run_at:
+            self.due = min(self.due or task.run_at, task.run_at)
+        if queued and task.assigned:
+            self._assigned.add(seq)
         else:
-            if task.run_at:
-                self.due = min(self.due or task.run_at, task.run_at)
-            if task.spec.placed and not task.assigned:
-                self._unplaced.add(seq)
-            else:
-                self._unplaced.discard(seq)
+            self._assigned.discard(seq)
+        if queued and task.spec.placed and not task.assigned:
+            self._unplaced.add(seq)
+        else:
+            self._unplaced.discard(seq)
         self._keep(task)
 
     def _keep(self, task: Task) -> Task:

@@ -82,8 +82,7 @@ class TaskVerbs:
         found = self._store.task(task)
         if assignment.worker and assignment.worker not in self._store.workers:
             raise NotFound(f"no worker {assignment.worker}")
-        if assignment.seen is not None:
-            changes.check_seen(found, assignment, self._store.teams())
+        changes.check_seen(found, assignment, self._store.teams() if assignment.seen is not None else {})
         changed, event = changes.assigned(found, assignment, now)
         self._store.still_queued(changed, self._gate.blocked(changed), respec=changed.spec is not found.spec)
         self._gate.settle_lane(changed)
