@@ -1,34 +1,51 @@
-"""Claims work when there is some and a slot is free, and runs it. Woken by the event log, by a freed slot, by time."""
+"""Claims work when there is some and a slot is free, and runs it. Woken by offers, by a freed slot, by time."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 
 from lite.aio.probe import hit
 from lite.aio.service import Service
 from lite.aio.tasks import Job, Jobs
+from lite.engine.bounded import within
 from lite.engine.context import Context
 from lite.engine.judgement import Interruption
+from lite.engine.offers import Offers
 from lite.engine.runner import Runner
 from lite.engine.sessions import Sessions
-from lite.model.task import Claim, ClaimRequest, OutcomeKind, Reason
+from lite.errors import BackendError
+from lite.model.task import Claim, ClaimRequest, OutcomeKind, Reason, Renewal, State, TaskQuery
+
+log = logging.getLogger(__name__)
+
+_LONGEST_BACKOFF_SECONDS = 2.0
+_PASS_ON_SECONDS = 2.0
 
 
 class Dispatcher:
     """The claim loop of one worker. `alone`: whatever makes work eligible happens in this process and says `wake`, so
-    that a claim can join the very transaction which submits or ends a task; else the event log wakes it too."""
+    that a claim can join the very transaction which submits or ends a task; else the backend offers it.
+
+    `taking` is held while leases change hands, from the question to the runner. `cordoned` is what the registry last
+    heard: a cordoned worker waits for no offers.
+    """
 
     def __init__(self, context: Context, sessions: Sessions, *, alone: bool = False) -> None:
         self._context = context
         self._alone = alone
         self._sessions = sessions
         self._runners = Jobs("runners")
+        self._running: dict[Runner, Job] = {}
         self._wake = asyncio.Event()
-        self._claiming = asyncio.Lock()
+        self._offers = Offers(context, self.wake)
+        self._doubtful = False  # a lease may have been given to us without our knowledge
+        self.taking = asyncio.Lock()
         self.paused = False
+        self.cordoned = False
         self.claimed = 0  # since the start, for the metrics
-        self.service = Service("dispatch", self._loop)
+        self.service = Service("dispatch", self._loop, longest=_LONGEST_BACKOFF_SECONDS, sleep=context.clock.sleep)
         sessions.on_free = self.wake
 
     def __repr__(self) -> str:
@@ -38,11 +55,18 @@ class Dispatcher:
         """Something makes work eligible, or frees a slot: now, or in a write that was just begun."""
         self._wake.set()
 
+    def doubt(self) -> None:
+        """A question that may have given us leases got no answer: look for them before the next claim."""
+        self._doubtful = True
+        self.wake()
+
     def run(self, claim: Claim, *, adopted: bool = False) -> Runner:
-        """Run a lease that was claimed or rescued."""
+        """Run a lease that was claimed or rescued. Should an earlier one of the same task still be at work here (the
+        store may have lost its last moments), it is stopped first."""
+        before = self._sessions.of_task(claim.task.id)
         runner = Runner(self._context, self._sessions, claim, adopted=adopted)
         self._sessions.add(runner)
-        self._runners.spawn(self._run(runner), runner.session)
+        self._running[runner] = self._runners.spawn(self._run(runner, before), runner.session)
         return runner
 
     def served(self) -> Mapping[str, int | None]:
@@ -52,64 +76,107 @@ class Dispatcher:
     async def drain(self, interruption: Interruption | None) -> None:
         """Claim nothing more; interrupt what runs, or (None) let go of it without touching it."""
         self.paused = True
-        async with self._claiming:
+        async with self.taking:
             pass  # what was claimed has its runner now
         await self.service.stop()
+        await self._pass_on()
         if interruption is None:
-            await self._runners.cancel()
+            await self.let_go()
             return
         for runner in self._sessions.all():
             runner.interrupt(interruption)
         await self._runners.join()
 
-    async def _run(self, runner: Runner) -> None:
+    async def let_go(self) -> None:
+        """Forget what runs, without touching it and without a word to the backend."""
+        await self._runners.cancel()
+
+    async def _run(self, runner: Runner, before: Runner | None) -> None:
         try:
+            if before is not None:
+                await self._stop_lost(before)
             await runner.run()
         finally:
+            self._running.pop(runner, None)
             self._sessions.remove(runner)
+
+    async def _stop_lost(self, runner: Runner) -> None:
+        job = self._running.get(runner)
+        if job is None:
+            return
+        if not self._sessions.is_finishing(runner):
+            log.warning("%s: claimed again while it runs here; stopped first", runner.session)
+            runner.renewed(Renewal(runner.lease, lost=True))
+        await asyncio.wait({job})
 
     async def _loop(self) -> None:
         jobs = Jobs("dispatch")
         try:
-            if not self._alone:
-                jobs.spawn(self._follow_events(), "follow events")
             alarm: tuple[int, Job] | None = None
             while True:
                 self._wake.clear()
-                async with self._claiming:
+                self._offers.settle()
+                async with self.taking:
                     due = await self._claim()
                 if alarm is not None and alarm[0] != due:
                     alarm[1].cancel()
                     alarm = None
                 if due is not None and alarm is None:
                     alarm = due, jobs.spawn(self._wake_at(due), "alarm")
-                await self._wake.wait()
+                waits = not (self._alone or self.paused or self.cordoned) and self._free() > 0
+                if await self._offers.want(self.served() if waits else None):
+                    await self._wake.wait()
         finally:
+            await self._offers.drop()
             await jobs.cancel()
+
+    def _free(self) -> int:
+        return self._context.settings.slots - self._sessions.taken()
 
     async def _claim(self) -> int | None:
         """Take what fits; when (ms) the next delayed task is due, None when none is, or no place is free."""
         context = self._context
-        free = context.settings.slots - self._sessions.taken()
-        if self.paused or free <= 0:
+        if self.paused or not (self._free() > 0 or self._offers.owed or self._doubtful):
             return None
+        if self._doubtful:
+            await self._find_unknown()
+        free = max(self._free(), 0)
         now = context.clock.now()
         request = ClaimRequest(context.worker, free, self.served(), context.settings.lease_ms)
-        for claim in await context.backend.claim(request, now=now):
+        self._doubtful = True
+        claims = await context.backend.claim(request, now=now)
+        self._doubtful = False
+        self._offers.claimed(len(claims))
+        for claim in claims:
             hit("dispatcher.claimed", task=claim.task.id)
             self.claimed += 1
             self.run(claim)
-        return await context.backend.next_due(now)
+        return await context.backend.next_due(now) if free else None
+
+    async def _find_unknown(self) -> None:
+        """Leases of ours that nobody here runs: the answer that told of them was lost on the way."""
+        context = self._context
+        mine = await context.backend.tasks(TaskQuery(states=(State.RUNNING,), worker=context.worker))
+        for task in mine:
+            runner = self._sessions.of_task(task.id)
+            if task.lease is not None and (runner is None or runner.lease.token < task.lease.token):
+                log.warning("%s: its lease %d was granted unheard", task.id, task.lease.token)
+                self.run(Claim(task, task.lease), adopted=bool(task.handle))
+
+    async def _pass_on(self) -> None:
+        """What was offered to us while we stopped is for others."""
+        if not self._offers.owed:
+            return
+        context = self._context
+        request = ClaimRequest(context.worker, 0, self.served(), context.settings.lease_ms)
+        try:
+            await within(context.clock, _PASS_ON_SECONDS, context.backend.claim(request, now=context.clock.now()))
+        except (BackendError, TimeoutError) as error:
+            log.info("offers not passed on: %s", error)
 
     async def _wake_at(self, due: int) -> None:
         await self._context.sleep_until(due)
         self.wake()
-
-    async def _follow_events(self) -> None:
-        cursor = 0
-        while True:
-            cursor = await self._context.backend.wait(cursor)
-            self._wake.set()
 
 
 SHUTDOWN = Interruption(OutcomeKind.RESCHEDULED, Reason.SHUTDOWN, "the supervisor was told to stop")

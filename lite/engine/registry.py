@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
+from dataclasses import replace
 
 from lite import __version__
 from lite.aio.probe import hit
 from lite.aio.service import Service
+from lite.engine.bounded import within
 from lite.engine.context import Context
 from lite.engine.sessions import Sessions
 from lite.errors import BackendError, NotFound
@@ -16,29 +19,75 @@ from lite.model.worker import Worker
 
 log = logging.getLogger(__name__)
 
+_TRIES = 6  # that fit into one lease, each waiting for its answer to the last
+_LEAVE_SECONDS = 5.0
+
+
+def machine_load() -> float:
+    """Of the last minute, per processor; 0 where the system does not tell."""
+    try:
+        return round(os.getloadavg()[0] / (os.cpu_count() or 1), 2)
+    except (OSError, AttributeError):
+        return 0.0
+
 
 class Registry:
-    """Heartbeat and lease renewal in one beat, so that a worker that is alive keeps what it has."""
+    """Heartbeat and lease renewal in one beat, so that a worker that is alive keeps what it has. `on_change` is called
+    when the backend knows us again after it had forgotten us, and when we were cordoned or uncordoned."""
 
-    def __init__(self, context: Context, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        context: Context,
+        sessions: Sessions,
+        on_change: Callable[[Worker], None] = lambda _: None,
+        load: Callable[[], float] = machine_load,
+    ) -> None:
         self._context = context
         self._sessions = sessions
+        self._on_change = on_change
+        self._load = load
+        self._told = self._me()  # what the backend was told last
+        self._cordoned: bool | None = None  # None: not known
         self.late = 0  # beats that failed, for the metrics
-        self.service = Service("health", self._loop)
+        pause = context.settings.heartbeat_ms / 1000
+        self.service = Service("health", self._loop, longest=pause, sleep=context.clock.sleep)
 
     async def join(self) -> Worker:
-        return await self._context.backend.register(self._me(), now=self._context.clock.now())
+        me = self._me()
+        row = await self._context.backend.register(replace(me, load=self._load()), now=self._context.clock.now())
+        self._told, self._cordoned = me, row.cordoned
+        self._on_change(row)
+        return row
 
     async def leave(self, reason: str) -> None:
-        await self._context.backend.deregister(self._context.worker, now=self._context.clock.now(), reason=reason)
+        """Raises `BackendError` or `TimeoutError`."""
+        context = self._context
+        asked = context.backend.deregister(context.worker, now=context.clock.now(), reason=reason)
+        await within(context.clock, _LEAVE_SECONDS, asked)
 
     async def beat(self) -> None:
-        """One heartbeat, and all leases renewed together."""
+        """One heartbeat, and all leases renewed together; neither waits for the other."""
+        for answer in await asyncio.gather(self._show_up(), self._renew(), return_exceptions=True):
+            if isinstance(answer, BaseException):
+                raise answer
+
+    async def _show_up(self) -> None:
         context = self._context
-        try:
-            await context.backend.heartbeat(context.worker, now=context.clock.now())
-        except NotFound:
+        if self._me() != self._told:
             await self.join()
+            return
+        try:
+            row = await context.backend.heartbeat(context.worker, now=context.clock.now(), load=self._load())
+        except NotFound:
+            log.warning("the fleet had forgotten worker %s; registering again", context.worker)
+            await self.join()
+            return
+        if row.cordoned is not self._cordoned:
+            self._cordoned = row.cordoned
+            self._on_change(row)
+
+    async def _renew(self) -> None:
+        context = self._context
         leases = self._sessions.leases()
         if not leases:
             return
@@ -58,16 +107,38 @@ class Registry:
             agents=tuple(context.settings.agents),
             labels={"node": context.node, **context.settings.labels},
             pid=os.getpid(),
+            address=context.address,
             version=__version__,
             ttl_ms=context.settings.lease_ms,
+            executors=tuple(name for name, one in context.executors.items() if one.capabilities().signals),
+            token=context.token,
         )
 
     async def _loop(self) -> None:
+        """Whatever happens to one beat, the next tries begin early enough for the leases to live on."""
+        context, clock = self._context, self._context.clock
+        due = clock.monotonic() + self._interval()
+        failed = 0
         while True:
-            await self._context.clock.sleep(self._context.settings.heartbeat_ms / 1000)
+            await clock.sleep(due - clock.monotonic())
+            begun = clock.monotonic()
+            lease = context.settings.lease_ms / 1000
             try:
-                async with asyncio.timeout(self._context.settings.lease_ms / 1000):
-                    await self.beat()
+                await within(clock, lease / _TRIES, self.beat())
             except (BackendError, TimeoutError) as error:
                 self.late += 1
-                log.warning("heartbeat failed: %s", error or "timed out")
+                if not failed:
+                    log.warning("heartbeat failed: %s", error)
+                pause = min(lease / 100 * 2 ** min(failed, 10), lease / _TRIES / 2)
+                failed += 1
+                due = clock.monotonic() + pause * context.random.uniform(0.5, 1)
+            else:
+                if failed:
+                    log.warning("heartbeat is back after %d failures", failed)
+                failed = 0
+                due = begun + self._interval()
+
+    def _interval(self) -> float:
+        """Seconds; whatever the settings say, a lease outlives two beats."""
+        settings = self._context.settings
+        return min(settings.heartbeat_ms, settings.lease_ms / 3) / 1000

@@ -22,9 +22,12 @@ FIXED = ("backend", "synchronous", "executor")  # read once, at the start
 
 
 class Reloader:
-    """Applies a changed file as a whole, then routes queued work again."""
+    """Applies a changed file as a whole, then (who has an orchestrator) routes queued work again. Where there is a
+    bridge, the fleet can be asked over it to read its files."""
 
-    def __init__(self, context: Context, orchestrator: Orchestrator, path: Path, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, context: Context, orchestrator: Orchestrator | None, path: Path, changed: Callable[[], None]
+    ) -> None:
         self.last_error = ""
         self._context = context
         self._orchestrator = orchestrator
@@ -49,7 +52,8 @@ class Reloader:
         if fresh != self._context.settings:
             self._context.settings = fresh
             await self._context.backend.append(Event(EventKind.CONFIG_RELOADED, now, data={"path": fresh.path}))
-            await self._orchestrator.reroute()
+            if self._orchestrator is not None:
+                await self._orchestrator.reroute()
             self._changed()
         hit("reloader.reloaded")
         return fresh

@@ -1,81 +1,164 @@
 """Recovers what dead workers left: takes over their leases, re-adopts sessions that live on, ends attempts that do not.
 
-Only positive evidence condemns: with one supervisor per home, whoever holds the home's lock knows that every other
-worker registered there is dead. Elsewhere a lease must have expired, and stay expired for one more lease length on this
-machine's monotonic clock (a laptop that slept is not a dead worker).
+Only positive evidence condemns. Whoever holds a home's lock knows that no other process of this home is alive: what its
+worker left is adopted at the start, at once. Elsewhere a lease must have expired, and stay expired for one more lease
+length on this machine's monotonic clock (a laptop that slept is not a dead worker).
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 from lite.aio.probe import hit
 from lite.aio.service import Service
 from lite.engine.context import Context
 from lite.engine.dispatcher import Dispatcher
 from lite.engine.sessions import Sessions
-from lite.errors import LeaseLost
-from lite.model.task import Lease, State, Task, TaskQuery
+from lite.engine.silence import Silence
+from lite.errors import BackendError, LeaseLost
+from lite.model.task import Claim, Lease, Outcome, OutcomeKind, Reason, State, Task, TaskQuery
+from lite.model.worker import Worker
+from lite.rules.retry import backoff
 
 log = logging.getLogger(__name__)
 
+_FORGET_AFTER = 4  # lease lengths of silence
+_MARGIN_SECONDS = 0.05  # a worker's heartbeat and the renewal of its leases are not quite one moment
+_AGAIN_SECONDS = 1.0  # to an outcome that could not be recorded
+_LONGEST_BACKOFF_SECONDS = 2.0
+
 
 class Rescuer:
-    """`alone`: no other worker can be alive on this backend."""
+    """`alone`: no other worker can be alive on this backend. A worker looks after its own leases only; who has the role
+    of an orchestrator looks after everybody's, and forgets workers that are gone."""
 
     def __init__(self, context: Context, sessions: Sessions, dispatcher: Dispatcher, *, alone: bool) -> None:
         self._context = context
         self._sessions = sessions
         self._dispatcher = dispatcher
         self._alone = alone
-        self._seen: dict[tuple[str, int], float] = {}  # (task, token) -> monotonic time first seen expired
+        self._leases = Silence()  # expired ones, by task
+        self._workers = Silence()
+        self._due: float | None = None  # monotonic: when the next worker's leases will have expired if it stays silent
+        self._owed: list[Claim] = []  # taken over, their outcome not recorded yet
         self.rescued = 0
-        self.service = Service("recover", self._loop)
+        self.forgotten = 0
+        self.service = Service("recover", self._loop, longest=_LONGEST_BACKOFF_SECONDS, sleep=context.clock.sleep)
 
-    async def sweep(self) -> int:
-        """Take over every lease that can be; returns how many."""
-        context = self._context
-        running = await context.backend.tasks(TaskQuery(states=(State.RUNNING,)))
-        taken = 0
-        for task in running:
-            lease = task.lease
-            if lease is None or self._running_here(lease) or not self._condemned(task, lease):
-                continue
-            try:
-                claim = await context.backend.rescue(
-                    lease, context.worker, now=context.clock.now(), ttl_ms=context.settings.lease_ms
-                )
-            except LeaseLost:
-                continue
-            hit("rescuer.taken", task=task.id)
-            self._dispatcher.run(claim, adopted=True)
-            taken += 1
+    def __repr__(self) -> str:
+        return f"<Rescuer {self.rescued} rescued, {self._leases!r}>"
+
+    async def adopt(self) -> int:
+        """At the start, before anything is claimed: take over every lease that has no living process behind it, ours
+        from before and (alone) everybody's; returns how many."""
+        backend = self._context.backend
+        mine = "" if self._alone else self._context.worker
+        taken = await self._take(await backend.tasks(TaskQuery(states=(State.RUNNING,), worker=mine)))
         if self._alone:
-            await self._forget_dead_workers()
-        self.rescued += taken
+            for worker in await backend.workers():
+                if worker.id != self._context.worker:
+                    await backend.deregister(worker.id, now=self._context.clock.now(), reason="lost")
         return taken
 
-    def _running_here(self, lease: Lease) -> bool:
-        return lease.worker == self._context.worker and self._sessions.of_task(lease.task) is not None
+    async def sweep(self) -> int:
+        """Take over the leases that have been expired for long enough; returns how many."""
+        context = self._context
+        try:
+            await self._record_lost()
+            mine = context.worker if context.role == "worker" else ""
+            query = TaskQuery(states=(State.RUNNING,), worker=mine, lease_before=context.clock.now())
+            expired = [task for task in await context.backend.tasks(query) if not self._runs_here(task)]
+            at = context.clock.monotonic()
+            self._leases.look({task.id: task.lease for task in expired}, at)
+            enough = self._lease_seconds()
+            taken = await self._take([one for one in expired if self._leases.lasted(one.id, at) >= enough])
+            if context.role != "worker" and not self._alone:
+                await self._look_after_workers()
+        except BackendError:
+            self._leases.forget()  # whoever could not reach it either had no chance to renew
+            self._workers.forget()
+            raise
+        return taken
 
-    def _condemned(self, task: Task, lease: Lease) -> bool:
-        if self._alone and lease.worker != self._context.worker:
-            return True  # one of ours may just be on its way from the claim to its runner
-        key = (task.id, lease.token)
-        if lease.expires_at > self._context.clock.now():
-            self._seen.pop(key, None)
-            return False
-        first = self._seen.setdefault(key, self._context.clock.monotonic())
-        return self._context.clock.monotonic() - first >= self._context.settings.lease_ms / 1000
+    async def _take(self, tasks: Iterable[Task]) -> int:
+        taken = 0
+        for task in tasks:
+            if task.lease is not None and not self._runs_here(task):
+                taken += await self._take_over(task, task.lease)
+        return taken
 
-    async def _forget_dead_workers(self) -> None:
-        for worker in await self._context.backend.workers():
-            if worker.id != self._context.worker:
-                await self._context.backend.deregister(worker.id, now=self._context.clock.now(), reason="lost")
+    async def _take_over(self, task: Task, lease: Lease) -> bool:
+        context = self._context
+        ttl = context.settings.lease_ms
+        try:
+            async with self._dispatcher.taking:
+                claim = await context.backend.rescue(lease, context.worker, now=context.clock.now(), ttl_ms=ttl)
+                hit("rescuer.taken", task=task.id)
+                if context.role == "orchestrator":
+                    self._owed.append(claim)
+                else:
+                    self._dispatcher.run(claim, adopted=True)
+        except LeaseLost:
+            return False  # somebody else was first, or it has ended
+        except BackendError:
+            self._dispatcher.doubt()
+            raise
+        log.warning("%s: taken over from %s", task.id, lease.worker)
+        self.rescued += 1
+        await self._record_lost()
+        return True
+
+    async def _record_lost(self) -> None:
+        """Where no sessions are, what was taken over can only be queued again."""
+        context = self._context
+        while self._owed:
+            claim = self._owed[0]
+            outcome = Outcome(OutcomeKind.UNEXECUTABLE, Reason.LOST, "its worker is gone")
+            count = claim.task.faults + 1
+            delay = backoff(count, context.settings.retry, context.random.uniform(-1, 1))
+            try:
+                await context.backend.finish(claim.lease, outcome, now=context.clock.now(), delay_ms=delay)
+            except LeaseLost:
+                pass  # we were silent for too long ourselves
+            self._owed.pop(0)
+
+    def _runs_here(self, task: Task) -> bool:
+        runner = self._sessions.of_task(task.id)
+        return runner is not None and task.lease is not None and runner.lease.token == task.lease.token
+
+    async def _look_after_workers(self) -> None:
+        """Forget those that have been silent for long and hold nothing, so that what waits for them goes elsewhere."""
+        context = self._context
+        workers = [one for one in await context.backend.workers() if one.id != context.worker]
+        at = context.clock.monotonic()
+        self._workers.look({one.id: one.heartbeat_at for one in workers}, at)
+        self._due = self._next_expiry(workers, at)
+        for one in workers:
+            limit = _FORGET_AFTER * max(one.ttl_ms / 1000, self._lease_seconds())
+            if not one.running and self._workers.lasted(one.id, at) >= limit:
+                log.warning("worker %s was silent for %.0f s; forgotten", one.id, self._workers.lasted(one.id, at))
+                await context.backend.deregister(one.id, now=context.clock.now(), reason="lost")
+                self.forgotten += 1
+
+    def _next_expiry(self, workers: Iterable[Worker], at: float) -> float | None:
+        now = self._context.clock.now()
+        left = [one.heartbeat_at + one.ttl_ms - now for one in workers if one.running]
+        return min((at + one / 1000 + _MARGIN_SECONDS for one in left if one >= 0), default=None)
+
+    def _pause(self) -> float:
+        """Seconds to the next moment at which a sweep can find something: once per lease length at the least."""
+        at = self._context.clock.monotonic()
+        moments = [self._lease_seconds(), self._leases.soonest(self._lease_seconds(), at)]
+        moments.append(None if self._due is None or self._due <= at else self._due - at)
+        if self._owed:
+            moments.append(_AGAIN_SECONDS)
+        return max(min(one for one in moments if one is not None), _MARGIN_SECONDS)
+
+    def _lease_seconds(self) -> float:
+        return self._context.settings.lease_ms / 1000
 
     async def _loop(self) -> None:
         while True:
-            await self._context.clock.sleep(self._context.settings.lease_ms / 1000)
-            taken = await self.sweep()
-            if taken:
-                log.warning("took over %d leases", taken)
+            await self._context.clock.sleep(self._pause())
+            await self.sweep()

@@ -61,6 +61,9 @@ class Sessions:
         else:
             self._finishing.discard(runner)
 
+    def is_finishing(self, runner: Runner) -> bool:
+        return runner in self._finishing
+
     def taken(self) -> int:
         """Places in use."""
         return len(self._by_task) - len(self._finishing)

@@ -1,4 +1,4 @@
-"""Starts and stops the engine's parts in the right order; one process, one worker, all roles."""
+"""Starts and stops the engine's parts in the right order: those its role asks for."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from lite.engine.rescuer import Rescuer
 from lite.engine.sessions import Sessions
 from lite.errors import BackendError
 from lite.home import config_for
+from lite.model.worker import Worker
 from lite.terminal.packets import PROTOCOL
 
 log = logging.getLogger(__name__)
@@ -43,32 +44,52 @@ class SupervisorInfo:
     stopping: bool
     config_path: str
     config_error: str
+    role: str = "all"
+    backend_warnings: Sequence[str] = ()
 
 
 class Supervisor:
-    """`alone`: this process is the only one on its backend (SQLite under the home's lock)."""
+    """`alone`: this process is the only one on its backend (SQLite under the home's lock).
+
+    An orchestrator routes, places, takes in what comes over the bridge, and rescues, but runs nothing and is no worker;
+    a worker claims and runs, and looks after its own leases only.
+    """
 
     def __init__(self, context: Context, *, alone: bool = True) -> None:
         self.context = context
+        self._alone = alone
         self.sessions = Sessions()
         self.dispatcher = Dispatcher(context, self.sessions, alone=alone)
         self.orchestrator = Orchestrator(context, self.dispatcher.wake)
-        self.registry = Registry(context, self.sessions)
+        self.registry = Registry(context, self.sessions, self._on_registered)
         self.rescuer = Rescuer(context, self.sessions, self.dispatcher, alone=alone)
-        self.reloader = Reloader(context, self.orchestrator, config_for(context.home), self.dispatcher.wake)
+        self.reloader = Reloader(
+            context, self.orchestrator if self._orchestrates else None, config_for(context.home), self.dispatcher.wake
+        )
         self.ready = False
         self.stop_asked: asyncio.Future[bool] | None = None  # result: keep sessions?
         self.started_at = 0
 
     def __repr__(self) -> str:
-        return f"<Supervisor {self.context.worker} {'ready' if self.ready else 'not ready'} {self.dispatcher!r}>"
+        return (
+            f"<Supervisor {self.context.worker} {self.context.role} {'ready' if self.ready else 'not ready'} "
+            f"{self.dispatcher!r}>"
+        )
+
+    @property
+    def _orchestrates(self) -> bool:
+        return self.context.role != "worker"
+
+    @property
+    def _works(self) -> bool:
+        return self.context.role != "orchestrator"
 
     @property
     def services(self) -> tuple[Service, ...]:
+        """Of this role, in the order they are started in."""
         return (
-            self.orchestrator.service,
-            self.dispatcher.service,
-            self.registry.service,
+            *((self.orchestrator.service,) if self._orchestrates else ()),
+            *((self.dispatcher.service, self.registry.service) if self._works else ()),
             self.rescuer.service,
             self.reloader.service,
         )
@@ -80,14 +101,16 @@ class Supervisor:
         self.stop_asked = asyncio.get_running_loop().create_future()
         await context.backend.open()
         try:
-            for executor in context.executors.values():
-                await executor.open()
-            await self.registry.join()
-            hit("supervisor.joined")
-            adopted = await self.rescuer.sweep()
+            if self._works:
+                for executor in context.executors.values():
+                    await executor.open()
+                await self.registry.join()
+                hit("supervisor.joined")
+            adopted = await self.rescuer.adopt()
             if adopted:
                 log.info("took over %d running attempts", adopted)
-            await self.orchestrator.reroute()
+            if self._orchestrates:
+                await self.orchestrator.reroute()
             for service in self.services:
                 await service.start()
         except BaseException:
@@ -106,17 +129,31 @@ class Supervisor:
         return self.stop_asked is not None and self.stop_asked.done()
 
     async def stop(self, *, keep_sessions: bool) -> None:
-        """Stop claiming; end running attempts (they queue again, reason `shutdown`), or leave them to go on alone."""
+        """Stop claiming; end running attempts (they queue again, reason `shutdown`), or leave them to go on alone. Who
+        leaves sessions behind on a shared backend stays registered, silent: its home's next process adopts them."""
         self.ready = False
         self.ask_stop(keep_sessions=keep_sessions)
-        await self.dispatcher.drain(None if keep_sessions else SHUTDOWN)
+        last = (self.dispatcher.service, self.registry.service)  # leases are renewed until what holds them has ended
         for service in reversed(self.services):
-            await service.stop()
+            if service not in last:
+                await service.stop()
+        if self._works:
+            stays = keep_sessions and not self._alone and len(self.sessions) > 0
+            await self.dispatcher.drain(None if keep_sessions else SHUTDOWN)
+            await self.registry.service.stop()
+            if not stays:
+                await self._leave()
+        await self._close()
+
+    async def _leave(self) -> None:
         try:
             await self.registry.leave("stopped")
-        except BackendError as error:
+        except (BackendError, TimeoutError) as error:
             log.warning("not deregistered: %s", error)
-        await self._close()
+
+    def _on_registered(self, row: Worker) -> None:
+        self.dispatcher.cordoned = row.cordoned
+        self.dispatcher.wake()
 
     def info(self) -> SupervisorInfo:
         context = self.context
@@ -135,9 +172,12 @@ class Supervisor:
             stopping=self.stopping,
             config_path=context.settings.path,
             config_error=self.reloader.last_error,
+            role=context.role,
+            backend_warnings=tuple(context.backend.warnings()),
         )
 
     async def _close(self) -> None:
-        for executor in self.context.executors.values():
-            await executor.close()
+        if self._works:
+            for executor in self.context.executors.values():
+                await executor.close()
         await self.context.backend.close()
