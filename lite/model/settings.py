@@ -55,13 +55,45 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class RedisSettings:
+    """What the configuration says of the Redis server that `Settings.backend` names. Holds no secret: `password` says
+    where it is, "env NAME", "file PATH" or "" (none)."""
+
+    username: str = ""
+    password: str = ""
+    prefix: str = "quarterdeck"  # before the `:` of every key
+    ca: str = ""  # TLS: PEM files, "" where there is none
+    cert: str = ""
+    key: str = ""
+    verify: bool = True  # TLS: is the server's certificate checked
+
+
+@dataclass(frozen=True, slots=True)
+class RedisOptions:
+    """How to reach a Redis server, password included: made when a process starts, never kept in `Settings`. `url` is
+    `redis://host:port/db`, `rediss://host:port/db` or `unix:///path?db=N`, spelt in full, without credentials."""
+
+    url: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    prefix: str = "quarterdeck"
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    verify: bool = True
+    connect_ms: int = 5_000
+    answer_ms: int = 5_000  # of one command
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything configurable, defaults included. `origins` tells where each dotted key's value came from."""
 
     agents: Mapping[str, Agent] = field(default_factory=dict)
     routing: Routing = Routing()
     slots: int = 4
-    backend: str = "sqlite"
+    backend: str = "sqlite"  # or a URL as of `RedisOptions`
+    redis: RedisSettings = RedisSettings()
     synchronous: str = "full"  # SQLite: full or normal
     executor: str = "local"
     retry: RetryPolicy = RetryPolicy()
@@ -74,6 +106,8 @@ class Settings:
     cols: int = 120
     rows: int = 40
     labels: Mapping[str, str] = field(default_factory=dict)
+    worker_name: str = ""  # "": the machine's name
+    listen: str = ""  # HOST:PORT of the control API for other machines; "": none
     detach_key: str = "ctrl-]"
     path: str = ""  # the file, "" when there is none
     origins: Mapping[str, str] = field(default_factory=dict)
