@@ -12,8 +12,10 @@ from lite.backends.memory import MemoryBackend
 from lite.backends.sqlite import SqliteBackend
 from lite.ports import Backend
 from tests.support.engines import Engine, Script
+from tests.support.machines import Machines
 
 Make = Callable[..., Awaitable[Engine]]
+Build = Callable[..., Machines]
 
 
 class Shared:
@@ -49,4 +51,21 @@ async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     yield build
     for engine in made:
         await engine.close()
+    await backend.close()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Build]:
+    """Machines over one kind of backend that they share; `fleet(script, settings)` gives them."""
+    made: list[Machines] = []
+    backend: Backend = MemoryBackend() if request.param == "memory" else SqliteBackend(tmp_path / "q.db")
+    await backend.open()
+
+    def build(*arguments: Any, **options: Any) -> Machines:
+        made.append(Machines(Shared(backend), tmp_path, *arguments, **options))
+        return made[-1]
+
+    yield build
+    for machines in made:
+        await machines.close()
     await backend.close()

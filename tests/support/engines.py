@@ -10,7 +10,7 @@ from typing import Any
 
 from lite.clock import VirtualClock
 from lite.config.plan import load_plan
-from lite.engine.context import Context
+from lite.engine.context import Context, Role
 from lite.engine.operations import Operations
 from lite.engine.supervisor import Supervisor
 from lite.executors.fake import Behaviour, FakeExecutor, World
@@ -20,7 +20,7 @@ from lite.model.event import Event
 from lite.model.order import Order
 from lite.model.settings import Agent, RetryPolicy, Settings
 from lite.model.task import State, Task, TaskQuery
-from lite.ports import Backend
+from lite.ports import Backend, Bridge
 from providers.registry import Registry
 
 Script = Mapping[str, Behaviour | Sequence[Behaviour]]
@@ -46,7 +46,10 @@ class Engine:
         clock: VirtualClock | None = None,
         world: World | None = None,
         worker: str = "w1",
+        node: str = "node",
+        role: Role = "all",
         alone: bool = True,
+        bridge: Bridge | None = None,
         load_settings: Callable[[], Settings] | None = None,
     ) -> None:
         self.clock = clock or VirtualClock()
@@ -63,10 +66,12 @@ class Engine:
             settings=settings,
             home=self.home,
             worker=worker,
-            node="node",
+            node=node,
             load_plan=load_plan,
             load_settings=load_settings or (lambda: settings),
             random=random.Random(1),
+            role=role,
+            bridge=bridge,
         )
         self.supervisor = Supervisor(self.context, alone=alone)
         self.operations = Operations(self.supervisor)
@@ -80,7 +85,7 @@ class Engine:
         """Everything of this process stops at once: nothing is written, no program is told."""
         for service in self.supervisor.services:
             await service.stop()
-        await self.supervisor.dispatcher.drain(None)
+        await self.supervisor.dispatcher.let_go()
 
     def again(self, worker: str = "w2", settings: Settings | None = None) -> Engine:
         return Engine(
@@ -91,7 +96,10 @@ class Engine:
             clock=self.clock,
             world=self.world,
             worker=worker,
+            node=self.context.node,
+            role=self.context.role,
             alone=self._alone,
+            bridge=self.context.bridge,
         )
 
     async def close(self) -> None:
