@@ -18,7 +18,6 @@ from lite.engine.sessions import Sessions
 from lite.engine.silence import Silence
 from lite.errors import BackendError, LeaseLost
 from lite.model.task import Claim, Lease, Outcome, OutcomeKind, Reason, State, Task, TaskQuery
-from lite.model.worker import Worker
 from lite.rules.retry import backoff
 
 log = logging.getLogger(__name__)
@@ -62,22 +61,24 @@ class Rescuer:
         return taken
 
     async def sweep(self) -> int:
-        """Take over the leases that have been expired for long enough; returns how many."""
+        """Take over the leases that have been expired for long enough; returns how many. However slowly the backend
+        answers: silence begins when we have heard of it, and has lasted until the moment we ask again."""
         context = self._context
+        now, at = context.clock.now(), context.clock.monotonic()
         try:
             await self._record_lost()
             mine = context.worker if context.role == "worker" else ""
-            query = TaskQuery(states=(State.RUNNING,), worker=mine, lease_before=context.clock.now())
+            query = TaskQuery(states=(State.RUNNING,), worker=mine, lease_before=now)
             expired = [task for task in await context.backend.tasks(query) if not self._runs_here(task)]
-            at = context.clock.monotonic()
-            self._leases.look({task.id: task.lease for task in expired}, at)
+            self._leases.look({task.id: task.lease for task in expired}, context.clock.monotonic())
             enough = self._lease_seconds()
             taken = await self._take([one for one in expired if self._leases.lasted(one.id, at) >= enough])
             if context.role != "worker" and not self._alone:
-                await self._look_after_workers()
+                await self._look_after_workers(now, at)
         except BackendError:
             self._leases.forget()  # whoever could not reach it either had no chance to renew
             self._workers.forget()
+            self._due = None
             raise
         return taken
 
@@ -127,13 +128,13 @@ class Rescuer:
         runner = self._sessions.of_task(task.id)
         return runner is not None and task.lease is not None and runner.lease.token == task.lease.token
 
-    async def _look_after_workers(self) -> None:
+    async def _look_after_workers(self, now: int, at: float) -> None:
         """Forget those that have been silent for long and hold nothing, so that what waits for them goes elsewhere."""
         context = self._context
         workers = [one for one in await context.backend.workers() if one.id != context.worker]
-        at = context.clock.monotonic()
-        self._workers.look({one.id: one.heartbeat_at for one in workers}, at)
-        self._due = self._next_expiry(workers, at)
+        self._workers.look({one.id: one.heartbeat_at for one in workers}, context.clock.monotonic())
+        left = [one.heartbeat_at + one.ttl_ms - now for one in workers if one.running]
+        self._due = min((at + one / 1000 + _MARGIN_SECONDS for one in left if one >= 0), default=None)
         for one in workers:
             limit = _FORGET_AFTER * max(one.ttl_ms / 1000, self._lease_seconds())
             if not one.running and self._workers.lasted(one.id, at) >= limit:
@@ -141,19 +142,17 @@ class Rescuer:
                 await context.backend.deregister(one.id, now=context.clock.now(), reason="lost")
                 self.forgotten += 1
 
-    def _next_expiry(self, workers: Iterable[Worker], at: float) -> float | None:
-        now = self._context.clock.now()
-        left = [one.heartbeat_at + one.ttl_ms - now for one in workers if one.running]
-        return min((at + one / 1000 + _MARGIN_SECONDS for one in left if one >= 0), default=None)
-
     def _pause(self) -> float:
         """Seconds to the next moment at which a sweep can find something: once per lease length at the least."""
         at = self._context.clock.monotonic()
-        moments = [self._lease_seconds(), self._leases.soonest(self._lease_seconds(), at)]
-        moments.append(None if self._due is None or self._due <= at else self._due - at)
+        pauses = [self._lease_seconds()]
+        if (condemned := self._leases.soonest(self._lease_seconds(), at)) is not None:
+            pauses.append(condemned)
+        if self._due is not None:
+            pauses.append(self._due - at)
         if self._owed:
-            moments.append(_AGAIN_SECONDS)
-        return max(min(one for one in moments if one is not None), _MARGIN_SECONDS)
+            pauses.append(_AGAIN_SECONDS)
+        return max(min(pauses), _MARGIN_SECONDS)
 
     def _lease_seconds(self) -> float:
         return self._context.settings.lease_ms / 1000
