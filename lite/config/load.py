@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from lite.config.backend import Chosen, choose_backend
+from lite.config.overrides import Overrides, apply
 from lite.config.settings import SettingsModel, typed, unknown_agent
 from lite.config.validation import validate
 from lite.config.yamlmarks import MAX_BYTES, Document, read_document
@@ -17,18 +19,23 @@ from lite.rules.problems import Problems
 from lite.rules.spelling import did_you_mean, listing, quoted
 from lite.terminal.keys import DetachKey
 
-_LATER_BACKENDS = ("redis", "postgres")
 _LATER_EXECUTORS = ("kubernetes", "auto")
 _LATER_KEYS = ("budget", "budgets", "schedules")
 
 
 def load_settings(
-    path: Path | str | None, *, providers: Iterable[str] | None = None, environ: Mapping[str, str] | None = None
+    path: Path | str | None,
+    *,
+    providers: Iterable[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Overrides | None = None,
 ) -> Settings:
-    """The settings of a file, or (None) the defaults; `QD_BACKEND` and `QD_SLOTS` win over both. With `providers`,
-    agents of other ones are refused. Raises `ConfigInvalid` and `NotSupported` with file:line:column."""
+    """The settings of a file, or (None) the defaults; `QD_BACKEND`, `QD_REDIS_PASSWORD` and `QD_SLOTS` win over both,
+    and `overrides` over those. With `providers`, agents of other ones are refused. Raises `ConfigInvalid` and
+    `NotSupported` with file:line:column."""
     text = "" if path is None else _read(Path(path))
-    return load_text(text, "" if path is None else str(path), providers=providers, environ=environ)
+    settings = load_text(text, "" if path is None else str(path), providers=providers, environ=environ)
+    return settings if overrides is None else apply(settings, overrides)
 
 
 def load_text(
@@ -40,8 +47,11 @@ def load_text(
         document = Document({}, document.places, source)  # a file of comments only
     _refuse_later(document)
     model = validate(SettingsModel, document, ConfigInvalid, "configuration")
-    settings = _override(_settings(model, document), os.environ if environ is None else environ)
-    _check(settings, document, None if providers is None else list(providers))
+    environ = os.environ if environ is None else environ
+    problems = Problems()
+    chosen = choose_backend(model.backend, document, environ, problems)
+    settings = _override(_settings(model, document, chosen), environ)
+    _check(settings, document, None if providers is None else list(providers), problems)
     return settings
 
 
@@ -77,7 +87,7 @@ def _refuse_later(document: Document) -> None:
             raise NotSupported("budget is not supported yet", place=document.place("agents", name, "budget"))
 
 
-def _settings(model: SettingsModel, document: Document) -> Settings:
+def _settings(model: SettingsModel, document: Document, chosen: Chosen) -> Settings:
     agents = {name: agent.to_agent(name) for name, agent in model.agents.items()}
     for built_in in BUILT_IN:
         agents.setdefault(built_in.name, built_in)
@@ -88,7 +98,8 @@ def _settings(model: SettingsModel, document: Document) -> Settings:
             default=model.routing.default,
         ),
         slots=model.limits.slots,
-        backend=model.backend,
+        backend=chosen.backend,
+        redis=chosen.redis,
         synchronous=model.sqlite.synchronous,
         executor=model.executor,
         retry=RetryPolicy(model.retry.base, model.retry.factor, model.retry.cap, model.retry.jitter),
@@ -101,16 +112,18 @@ def _settings(model: SettingsModel, document: Document) -> Settings:
         cols=model.terminal.cols,
         rows=model.terminal.rows,
         labels=model.labels,
+        worker_name=model.worker.name,
+        listen=model.listen,
         detach_key=model.detach_key,
         path=document.source,
-        origins=_origins(model, document),
+        origins=_origins(model, document) | dict(chosen.origins),
     )
 
 
 def _origins(model: SettingsModel, document: Document) -> dict[str, str]:
     origins: dict[str, str] = {}
     for name, field in SettingsModel.model_fields.items():
-        if name == "agents":
+        if name in ("agents", "backend"):
             continue
         inner = getattr(field.annotation, "model_fields", None)
         for path in [(name, key) for key in inner] if inner else [(name,)]:
@@ -126,10 +139,6 @@ def _origins(model: SettingsModel, document: Document) -> dict[str, str]:
 
 def _override(settings: Settings, environ: Mapping[str, str]) -> Settings:
     origins = dict(settings.origins)
-    backend = environ.get("QD_BACKEND")
-    if backend:
-        settings = replace(settings, backend=backend)
-        origins["backend"] = "QD_BACKEND"
     slots = environ.get("QD_SLOTS")
     if slots:
         if not slots.isascii() or not slots.isdigit() or not 1 <= int(slots[:6]) <= 10_000:
@@ -139,14 +148,10 @@ def _override(settings: Settings, environ: Mapping[str, str]) -> Settings:
     return replace(settings, origins=origins)
 
 
-def _check(settings: Settings, document: Document, providers: list[str] | None) -> None:
-    problems = Problems()
+def _check(settings: Settings, document: Document, providers: list[str] | None, problems: Problems) -> None:
 
-    def place(*path: str | int) -> str:
-        origin = settings.origins.get(".".join(map(str, path)), "")
-        return origin if origin.startswith("QD_") else document.place(*path)
-
-    _check_kinds(settings, place("backend"), place("executor"), problems)
+    place = document.place
+    _check_executor(settings.executor, place("executor"), problems)
     if settings.heartbeat_ms * 2 > settings.lease_ms:
         message = "lease.heartbeat must be at most half of lease.ttl"
         problems.add(document.place("lease", "heartbeat"), message, "so that one lost renewal costs no lease")
@@ -170,14 +175,7 @@ def _check(settings: Settings, document: Document, providers: list[str] | None) 
     problems.refuse(ConfigInvalid)
 
 
-def _check_kinds(settings: Settings, backend_place: str, executor_place: str, problems: Problems) -> None:
-    backend, executor = settings.backend, settings.executor
-    scheme = backend.partition(":")[0]
-    if scheme.startswith(_LATER_BACKENDS):
-        raise NotSupported(f"backend {scheme} is not supported yet", hint="backend: sqlite", place=backend_place)
-    if backend != "sqlite":
-        close = did_you_mean(backend, ("sqlite", *_LATER_BACKENDS))
-        problems.add(backend_place, f"backend cannot be {quoted(backend)}{close}", "backend: sqlite")
+def _check_executor(executor: str, executor_place: str, problems: Problems) -> None:
     if executor in _LATER_EXECUTORS:
         raise NotSupported(f"executor {executor} is not supported yet", hint="executor: local", place=executor_place)
     if executor != "local":

@@ -6,10 +6,12 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from lite.config.address import parse_listen
+from lite.config.backend import BackendField, BackendModel
 from lite.config.fields import Duration, Labels, Size, Strict, Texts
 from lite.model.session import DEFAULT_COLS, DEFAULT_ROWS
 from lite.model.settings import Agent, RetryPolicy, Settings
-from lite.rules.checks import MAX_TIME_MS, env_problem
+from lite.rules.checks import MAX_TIME_MS, env_problem, is_slug
 from lite.rules.spelling import quoted
 from lite.terminal.keys import DEFAULT as DETACH_KEY
 from providers.base import Mode
@@ -124,11 +126,24 @@ class TerminalModel(Strict):
     rows: int = Field(default=DEFAULT_ROWS, ge=5, le=1000)
 
 
+class WorkerModel(Strict):
+    name: str = Field(default="", description="the beginning of this worker's id; the machine's name when left out")
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        if value and not is_slug(value):
+            raise ValueError(f"cannot be {quoted(value)}; use a-z, 0-9, dot, dash, underscore")
+        return value
+
+
 class SettingsModel(Strict):
     agents: dict[str, AgentModel] = Field(default_factory=dict, description="shell and http always exist")
     routing: RoutingModel = Field(default_factory=RoutingModel)
     limits: LimitsModel = Field(default_factory=LimitsModel)
-    backend: str = Field(default=_BARE.backend, description="where truth is kept: sqlite")
+    backend: BackendField = Field(
+        default=BackendModel(url=_BARE.backend), description="where truth is kept: sqlite, or a Redis server's URL"
+    )
     sqlite: SqliteModel = Field(default_factory=SqliteModel)
     executor: str = Field(default=_BARE.executor, description="where attempts run: local")
     retry: RetryModel = Field(default_factory=RetryModel)
@@ -142,6 +157,10 @@ class SettingsModel(Strict):
     )
     terminal: TerminalModel = Field(default_factory=TerminalModel)
     labels: Labels = Field(default_factory=dict, description="of this machine, for `selector:`")
+    worker: WorkerModel = Field(default_factory=WorkerModel)
+    listen: str = Field(
+        default=_BARE.listen, description="HOST:PORT of the control API for other machines; none when left out"
+    )
     detach_key: str = Field(default=DETACH_KEY, description="leaves an attached session: ctrl- and a character")
 
     @field_validator("stop_grace")
@@ -149,6 +168,13 @@ class SettingsModel(Strict):
     def _grace(cls, value: int) -> int:
         if value > 600_000:
             raise ValueError("must be at most 10m")
+        return value
+
+    @field_validator("listen")
+    @classmethod
+    def _listen(cls, value: str) -> str:
+        if value:
+            parse_listen(value)
         return value
 
 
@@ -172,6 +198,8 @@ def typed(path: tuple[str | int, ...]) -> bool:
     """At these paths a plain scalar may be a number or a boolean; elsewhere it is text."""
     if path[:1] == ("agents",):
         return len(path) > 2 and (path[2] == "options" or path[2] in ("slots", "timeout", "idle_timeout", "retries"))
+    if path[:1] == ("backend",):
+        return path == ("backend", "tls", "verify")
     return path[:1] in (("limits",), ("retry",), ("lease",), ("recording",), ("terminal",), ("stop_grace",))
 
 
