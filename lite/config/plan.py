@@ -125,8 +125,6 @@ def _refuse_later(document: Document) -> None:
         if workspace in ("worktree", "clone"):
             message = f"workspace {workspace} is not supported yet"
             raise NotSupported(message, hint="workspace: shared", place=document.place(*place, "workspace"))
-        if task.get("strategy") == "kubernetes":
-            raise NotSupported("strategy kubernetes is not supported yet", place=document.place(*place, "strategy"))
 
 
 def _order(name: str, task: TaskModel, document: Document) -> Order:

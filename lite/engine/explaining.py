@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from lite.engine.context import Context
 from lite.model.session import Status
 from lite.model.task import State, Task, TaskQuery
-from lite.model.worker import Worker
 from lite.rules.explain import Evidence, Explanation, explain
 
 _OPEN = (State.QUEUED, State.RUNNING)
@@ -25,6 +24,11 @@ async def explain_task(context: Context, task: Task, status: Status | None) -> E
         if task.spec.lane:
             companions = await backend.tasks(TaskQuery(run=task.spec.run, states=_OPEN))
             lane = [one for one in companions if one.spec.lane == task.spec.lane]
+    booked: Sequence[Task] = ()
+    teams: Mapping[tuple[str, str], int] = {}
+    if task.state is State.QUEUED and task.spec.placed:
+        booked = await backend.tasks(TaskQuery(assigned=True))
+        teams = await backend.team_index()
     workers = await backend.workers()
     return explain(
         task,
@@ -35,14 +39,9 @@ async def explain_task(context: Context, task: Task, status: Status | None) -> E
             lane=lane,
             running=running,
             workers=workers,
-            index=team_index(workers, running),
+            teams=teams,
+            booked=Counter(one.assigned for one in booked),
             cause=cause[0] if cause else None,
             status=status,
         ),
     )
-
-
-def team_index(workers: Iterable[Worker], running: Iterable[Task]) -> Counter[tuple[str, str]]:
-    """Tasks per (node, team) that run, or are assigned to run, there."""
-    nodes = {worker.id: worker.node for worker in workers}
-    return Counter((nodes.get(task.worker or task.assigned, ""), task.spec.team) for task in running if task.spec.team)

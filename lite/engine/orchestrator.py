@@ -2,53 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
 from lite.aio.probe import hit
 from lite.aio.service import Service
+from lite.aio.tasks import Jobs
 from lite.engine.context import Context
-from lite.engine.explaining import team_index
+from lite.engine.placing import Looked, look
 from lite.errors import IllegalState, InvalidTask, NotFound
 from lite.model.order import Order
 from lite.model.task import Assignment, Reason, State, Task, TaskQuery
-from lite.rules.place import place
 from lite.rules.route import route
 
 log = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 0.05  # between two looks at a busy queue
-_BATCH = 200
 
 
 class Orchestrator:
-    """Looks at the queue whenever the event log has grown, at most some times a second."""
+    """Looks at the queue whenever the event log has grown, at most some times a second; when a delayed task is due;
+    and, while something waits for a place or in one, every heartbeat: who falls silent or recovers appends no event."""
 
     def __init__(self, context: Context, wake: Callable[[], None] = lambda: None) -> None:
         self._context = context
         self._wake = wake  # whoever claims
+        self._stirred = asyncio.Event()
+        self._failure: BaseException | None = None
         self.service = Service("route", self._loop)
 
-    async def place_waiting(self) -> int:
-        """Assign a worker to queued tasks that need one; returns how many got it."""
-        context = self._context
-        waiting = await context.backend.unplaced(now=context.clock.now(), limit=_BATCH)
-        if not waiting:
-            return 0
-        live = await context.backend.tasks(TaskQuery(states=(State.RUNNING, State.QUEUED)))
-        running = [task for task in live if task.state is State.RUNNING or task.assigned]
-        workers = list(await context.backend.workers())
-        index = team_index(workers, running)
-        nodes = {worker.id: worker.node for worker in workers}
-        placed = 0
-        for task in waiting:
-            chosen = place(task.spec, workers, index, context.clock.now())
-            if chosen.worker is None:
-                continue
-            await self._assign(task, Assignment(worker=chosen.worker, why=chosen.why))
-            index[nodes.get(chosen.worker, ""), task.spec.team] += 1
-            placed += 1
-        return placed
+    async def place_waiting(self, skip: int = 0) -> Looked:
+        """Assign workers to queued tasks that need one, and take back assignments that lead nowhere."""
+        return await look(self._context, self._assign, skip)
 
     async def reroute(self) -> int:
         """After a reload: route again what has no agent any more, or park it. Returns how many changed."""
@@ -82,14 +68,56 @@ class Orchestrator:
         try:
             await self._context.backend.assign(task.id, assignment, now=self._context.clock.now())
         except (IllegalState, NotFound):
-            return False  # it ended or was claimed meanwhile
+            return False  # it ended, was claimed, placed by another, or its team moved: an event tells of each
         self._wake()
         return True
 
     async def _loop(self) -> None:
+        self._failure = None
+        jobs = Jobs("route", on_error=self._failed)
+        try:
+            jobs.spawn(self._follow_events(), "follow events")
+            skip = 0
+            while True:
+                self._stirred.clear()
+                looked = await self.place_waiting(skip)
+                skip = looked.skip
+                hit("orchestrator.looked", worker=self._context.worker, placed=looked.placed, pending=looked.pending)
+                await self._context.clock.sleep(_PAUSE_SECONDS)
+                if not skip:
+                    await self._rest(looked.pending)
+                if self._failure is not None:
+                    raise self._failure
+        finally:
+            await jobs.cancel()
+
+    async def _rest(self, pending: bool) -> None:
+        """Until something may have changed."""
+        context, alarms = self._context, Jobs("alarms", on_error=self._failed)
+        try:
+            due = await context.backend.next_due(context.clock.now())
+            if due is not None:
+                alarms.spawn(self._stir_at(due), "due")
+            if pending:
+                alarms.spawn(self._stir_in(context.settings.heartbeat_ms / 1000), "heartbeat")
+            await self._stirred.wait()
+        finally:
+            await alarms.cancel()
+
+    async def _stir_at(self, due: int) -> None:
+        await self._context.sleep_until(due)
+        self._stirred.set()
+
+    async def _stir_in(self, seconds: float) -> None:
+        await self._context.clock.sleep(seconds)
+        self._stirred.set()
+
+    async def _follow_events(self) -> None:
         cursor = 0
         while True:
             cursor = await self._context.backend.wait(cursor)
-            placed = await self.place_waiting()
-            hit("orchestrator.looked", placed=placed)
-            await self._context.clock.sleep(_PAUSE_SECONDS)
+            self._stirred.set()
+
+    def _failed(self, error: BaseException) -> None:
+        self._failure = error
+        self._stirred.set()

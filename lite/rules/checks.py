@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import get_args
 from urllib.parse import urlsplit
 
-from lite.errors import InvalidTask, NotSupported
+from lite.errors import InvalidTask
 from lite.model.ids import NAME
 from lite.model.order import Order
 from lite.model.task import Affinity, OnFailure
@@ -42,8 +42,6 @@ def check_fields(order: Order, problems: Problems) -> None:
     _check_env(order, problems)
     if order.http is not None:
         _check_http(order, order.http, problems)
-    if order.strategy == "kubernetes":
-        raise NotSupported("strategy kubernetes is not supported yet", place=order.place("strategy"))
 
 
 def _check_names(order: Order, problems: Problems) -> None:

@@ -12,6 +12,7 @@ from lite.rules.place import place
 
 __all__ = ["Evidence", "Explanation", "explain"]
 
+_WORKERS_TOLD = 50
 _ENDS = {
     Reason.TIMEOUT: "ran into its timeout",
     Reason.IDLE_TIMEOUT: "was silent for longer than its idle timeout",
@@ -59,13 +60,24 @@ def _queued(task: Task, evidence: Evidence) -> tuple[str, str, str, list[str]]:
     found: list[Hindrance] = list(hindrances(task, evidence))
     facts = [f"it {one.text}" for one in found]
     if task.spec.placed and not task.assigned:
-        placement = place(task.spec, evidence.workers, evidence.index, evidence.now)
-        facts += [f"worker {one.worker}: {', '.join(one.objections) or 'fits'}" for one in placement.considered]
+        facts += _placement(task, evidence)
     if not found:
         return "ready", "is ready and about to be claimed", "", facts
     first = found[0]
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return first.code, first.text + more, first.hint, facts
+
+
+def _placement(task: Task, evidence: Evidence) -> Iterator[str]:
+    """Those that fit first; then what each of the others fails."""
+    placement = place(task.spec, evidence.fleet)
+    if placement.worker is not None:
+        yield f"it fits best on worker {placement.worker}: {placement.why}"
+    told = sorted(placement.considered, key=lambda one: bool(one.objections))
+    for one in told[:_WORKERS_TOLD]:
+        yield f"worker {one.worker}: {one.told()}"
+    if len(told) > _WORKERS_TOLD:
+        yield f"and {len(told) - _WORKERS_TOLD} more workers"
 
 
 def _running(task: Task, evidence: Evidence) -> tuple[str, str, str, list[str]]:

@@ -9,6 +9,7 @@ from lite.model.session import Status
 from lite.model.settings import Settings
 from lite.model.task import Reason, State, Task
 from lite.model.worker import Worker, WorkerState
+from lite.rules.fleet import Fleet
 from lite.rules.lanes import blocker
 from lite.rules.place import place
 from lite.rules.touches import overlap
@@ -17,8 +18,8 @@ from lite.rules.touches import overlap
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What the caller looked up about a task at `now` (ms). `needs` in any order; `lane` the tasks of its lane in its
-    run; `running` every running task; `index` the running tasks per (node, team); `cause` the task that made this one
-    skip or fail; `status` the live session's."""
+    run; `running` every running task; `teams` and `booked` as in `Fleet`; `cause` the task that made this one skip or
+    fail; `status` the live session's."""
 
     now: int
     settings: Settings
@@ -26,9 +27,14 @@ class Evidence:
     lane: Sequence[Task] = ()
     running: Sequence[Task] = ()
     workers: Sequence[Worker] = ()
-    index: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    teams: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    booked: Mapping[str, int] = field(default_factory=dict)
     cause: Task | None = None
     status: Status | None = None
+
+    @property
+    def fleet(self) -> Fleet:
+        return Fleet(self.now, self.workers, self.teams, self.booked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +116,7 @@ def _workers(task: Task, evidence: Evidence) -> Iterator[Hindrance]:
             yield Hindrance("no-worker", f"was placed on worker {task.assigned}, which is gone")
             return
     elif spec.placed:
-        placement = place(spec, workers, evidence.index, now)
+        placement = place(spec, evidence.fleet)
         if placement.worker is None:
             yield Hindrance("placement", f"has to be placed, but {placement.why}")
             return

@@ -1,90 +1,103 @@
-"""Which worker gets a task that has to be placed: hard filters, then scores, ties by the worker's id."""
+"""Which worker gets a task that has to be placed: hard filters, then the strategy, then scores, ties by its id.
+
+The strategy looks for a place only. An attempt that failed has had one: the next is placed by the same strategy again,
+and nothing here knows of failures.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lite.model.task import TaskSpec
-from lite.model.worker import Worker, WorkerState
-
-Index = Mapping[tuple[str, str], int]  # (node, team) -> running tasks
+from lite.rules.filters import objections
+from lite.rules.fleet import Fleet
+from lite.rules.scores import LOADED, Score, score
 
 _SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One worker looked at. `objections` are the filters it failed, in words; empty: it fits. Higher `score` wins."""
+    """One worker looked at. `objections` are the filters it failed, in words; empty: it fits."""
 
     worker: str
-    node: str
     objections: tuple[str, ...]
-    score: tuple[float, float] = (0.0, 0.0)  # affinity, share of free slots
+    executors: tuple[str, ...]
+    score: Score
+
+    def told(self) -> str:
+        """What it fails, or else what it is worth, in words."""
+        if self.objections:
+            return ", ".join(self.objections)
+        return f"fits ({', '.join(self.executors)}): {', '.join(self.score.words())}"
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The chosen worker (None: nobody fits), why in one line, and everybody considered, by id."""
+    """The chosen worker (None: nobody fits), the executor the strategy chose there ("": whichever the worker uses),
+    why in one line, and everybody considered, by id."""
 
     worker: str | None
     why: str
     considered: tuple[Candidate, ...] = ()
+    executor: str = ""
 
 
-def place(spec: TaskSpec, workers: Iterable[Worker], running: Index, now: int) -> Placement:
-    """Filters: healthy, not cordoned, serves the agent, has the labels, a free slot, `require-*` kept. Scores:
-    `prefer-*`, then the share of free slots."""
-    known = sorted(workers, key=lambda worker: worker.id)
-    team_nodes = {node for (node, team), count in running.items() if spec.team and team == spec.team and count > 0}
-    considered = tuple(_consider(spec, worker, running, team_nodes, now) for worker in known)
+def place(spec: TaskSpec, fleet: Fleet) -> Placement:
+    """Filters: healthy, not cordoned, serves the agent, has the labels and an executor, a free slot, `require-*` kept.
+    Then the strategy narrows to an executor. Scores: `prefer-*`, load, share of free slots."""
+    mates = fleet.mates(spec.team)
+    considered = tuple(
+        Candidate(
+            worker.id,
+            tuple(objections(spec, worker, fleet, mates)),
+            worker.executors,
+            score(spec, worker, fleet, mates),
+        )
+        for worker in sorted(fleet.workers, key=lambda worker: worker.id)
+    )
     fitting = [one for one in considered if not one.objections]
     if not fitting:
         return Placement(None, _nobody(considered), considered)
-    best = min(fitting, key=lambda one: (-one.score[0], -one.score[1], one.worker))
-    chosen = next(worker for worker in known if worker.id == best.worker)
-    return Placement(best.worker, _why(spec, chosen, running), considered)
+    pool, executor, lead = _narrowed(spec, fitting, considered)
+    best = min(pool, key=lambda one: (one.score.key(executor), one.worker))
+    parts = [lead, *best.score.words(), *(f"{label}={value}" for label, value in spec.selector.items())]
+    return Placement(best.worker, ", ".join(part for part in parts if part), considered, executor)
 
 
-def _consider(spec: TaskSpec, worker: Worker, running: Index, team_nodes: set[str], now: int) -> Candidate:
-    mates = running.get((worker.node, spec.team), 0) if spec.team else 0
-    objections = []
-    if worker.state(now) is WorkerState.UNHEALTHY:
-        objections.append(f"silent for {(now - worker.heartbeat_at) // 1000} s")
-    if worker.cordoned:
-        objections.append("cordoned")
-    if spec.agent not in worker.agents:
-        objections.append(f"does not serve {spec.agent}")
-    for label, value in spec.selector.items():
-        if worker.labels.get(label) != value:
-            has = f"has {label}={worker.labels[label]}" if label in worker.labels else f"lacks {label}"
-            objections.append(f"{has}, wanted {label}={value}")
-    if _free(worker) <= 0:
-        objections.append(f"all {worker.slots} slots taken")
-    if spec.affinity == "require-colocate" and team_nodes and worker.node not in team_nodes:
-        objections.append(f"team {spec.team} runs on {', '.join(sorted(team_nodes))}, not on {worker.node}")
-    if spec.affinity == "require-spread" and mates:
-        objections.append(f"team {spec.team} runs on {worker.node} already")
-    affinity = {"prefer-colocate": float(mates), "prefer-spread": -float(mates)}.get(spec.affinity, 0.0)
-    return Candidate(worker.id, worker.node, tuple(objections), (affinity, _free(worker) / max(worker.slots, 1)))
+def _narrowed(
+    spec: TaskSpec, fitting: Sequence[Candidate], considered: Sequence[Candidate]
+) -> tuple[Sequence[Candidate], str, str]:
+    """Those the strategy leaves (at least one), its executor, and why it came to that."""
+    local = [one for one in fitting if "local" in one.executors]
+    pods = [one for one in fitting if "kubernetes" in one.executors]
+    if spec.strategy == "kubernetes":
+        if pods:
+            return pods, "kubernetes", "kubernetes"
+        return local, "local", f"{_no_pods(considered)}: falls back to local"
+    if spec.strategy == "auto":
+        calm = [one for one in local if one.score.load < LOADED]
+        if calm:
+            return calm, "local", f"auto: local, where the load is below {LOADED}"
+        if pods:
+            why = f"no load below {LOADED} among" if local else "no place at"
+            return pods, "kubernetes", f"auto: kubernetes, with {why} local workers"
+        return local, "local", f"auto: local, the least loaded, since {_no_pods(considered)}"
+    if spec.strategy == "local":
+        return local, "local", "local"
+    return fitting, "", ""
 
 
-def _free(worker: Worker) -> int:
-    return worker.slots - len(worker.running)
+def _no_pods(considered: Sequence[Candidate]) -> str:
+    pods = [one for one in considered if "kubernetes" in one.executors]
+    return f"no kubernetes worker fits ({_listed(pods) or 'none is registered'})"
 
 
-def _why(spec: TaskSpec, worker: Worker, running: Index) -> str:
-    parts = [f"{_free(worker)} of {worker.slots} slots free"]
-    parts += [f"{label}={value}" for label, value in spec.selector.items()]
-    if spec.affinity != "none":
-        mates = running.get((worker.node, spec.team), 0)
-        parts.append(f"{spec.affinity}: {mates} of team {spec.team} on {worker.node}")
-    return ", ".join(parts)
+def _nobody(considered: Sequence[Candidate]) -> str:
+    return f"no worker fits: {_listed(considered)}" if considered else "no worker is registered"
 
 
-def _nobody(considered: tuple[Candidate, ...]) -> str:
-    if not considered:
-        return "no worker is registered"
-    shown = "; ".join(f"{one.worker}: {', '.join(one.objections)}" for one in considered[:_SHOWN])
-    more = f"; and {len(considered) - _SHOWN} more" if len(considered) > _SHOWN else ""
-    return f"no worker fits: {shown}{more}"
+def _listed(refused: Sequence[Candidate]) -> str:
+    shown = "; ".join(f"{one.worker}: {', '.join(one.objections)}" for one in refused[:_SHOWN])
+    return shown + (f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else "")

@@ -211,7 +211,6 @@ def test_a_bad_plan_is_refused_with_one_clear_line(text: str, line: str, hint: s
         ("tasks:\n  a: {command: x, budget: 3}", "plan.yaml:2:19: budget is not supported yet"),
         ("tasks:\n  a: {command: x, workspace: worktree}", "plan.yaml:2:19: workspace worktree is not supported yet"),
         ("tasks:\n  a: {command: x, workspace: clone}", "plan.yaml:2:19: workspace clone is not supported yet"),
-        ("tasks:\n  a: {command: x, strategy: kubernetes}", "plan.yaml:2:19: strategy kubernetes is not supported yet"),
     ],
 )
 def test_what_is_not_built_yet_is_never_silently_accepted(text: str, line: str) -> None:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lite.errors import InvalidTask, NotSupported, PlanInvalid
+from lite.errors import InvalidTask, PlanInvalid
 from lite.model.order import Order, Plan
 from lite.model.run import Submission
 from lite.model.settings import Agent, Routing
-from lite.model.task import TaskSpec
+from lite.model.task import Strategy, TaskSpec
 from lite.rules.compile import compile_order, compile_plan
 from providers.base import HttpCall
 from tests.rules.making import DEV, NOW, PROVIDERS, commands, names, settings
@@ -192,10 +192,11 @@ def test_a_bad_field_is_named(fields: dict[str, Any], place: str, message: str |
     assert caught.value.message.isprintable()
 
 
-def test_kubernetes_is_not_supported_yet() -> None:
-    with pytest.raises(NotSupported) as caught:
-        one(command=("x",), strategy="kubernetes")
-    assert str(caught.value) == "strategy: strategy kubernetes is not supported yet"
+@pytest.mark.parametrize("strategy", ["local", "kubernetes", "auto"])
+def test_every_strategy_is_one_that_has_to_be_placed(strategy: Strategy) -> None:
+    spec = one(command=("x",), strategy=strategy)
+    assert (spec.strategy, spec.placed) == (strategy, True)
+    assert not one(command=("x",)).placed
 
 
 @pytest.mark.parametrize(

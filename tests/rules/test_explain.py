@@ -197,6 +197,39 @@ def test_the_routing_rule_and_each_candidate_are_told() -> None:
     assert "worker w1: lacks gpu, wanted gpu=a" in found.facts
 
 
+def test_the_filters_and_scores_of_every_worker_are_told() -> None:
+    workers = (
+        worker("w1", node="n1", load=0.5, running=("t",)),
+        worker("w2", node="n2", cordoned=True),
+        worker("w3", node="n2", executors=("kubernetes",), slots=1),
+    )
+    one = task(strategy="kubernetes", team="web", affinity="prefer-spread")
+    found = explain(one, evidence(workers=workers, teams={("w1", "web"): 2}, booked={"w3": 1}))
+    assert (found.code, found.summary) == ("ready", "one is ready and about to be claimed")
+    assert found.facts[:4] == (
+        "it fits best on worker w1: no kubernetes worker fits (w3: all 1 slots taken (1 by tasks assigned to it)): "
+        "falls back to local, prefer-spread: 2 of team web on n1, load 0.50, 3 of 4 slots free",
+        "worker w1: fits (local): prefer-spread: 2 of team web on n1, load 0.50, 3 of 4 slots free",
+        "worker w2: cordoned",
+        "worker w3: all 1 slots taken (1 by tasks assigned to it)",
+    )
+
+
+def test_a_large_fleet_is_told_in_part_and_never_those_that_fit_last() -> None:
+    fleet = (*(worker(f"w{at:03}", cordoned=True) for at in range(80)), worker("w999"))
+    found = explain(task(strategy="local"), evidence(workers=fleet))
+    told = [fact for fact in found.facts if fact.startswith("worker ")]
+    assert (told[0].split(":")[0], len(told)) == ("worker w999", 50)
+    assert "and 31 more workers" in found.facts
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.SUCCEEDED])
+def test_why_it_was_placed_is_told_from_then_on(state: State) -> None:
+    one = running("one") if state is State.RUNNING else task(state=state)
+    one = replace(one, assigned="w1", assigned_why="local, load 0.20, 4 of 4 slots free")
+    assert "placed on worker w1: local, load 0.20, 4 of 4 slots free" in explain(one, FREE).facts
+
+
 def test_the_activity_comes_with_its_evidence() -> None:
     found = explain(running("one"), evidence(status=Status(Activity.IDLE, "terminal", "prompt", NOW - 65_000)))
     assert "activity idle for 1m05s (source terminal, rule prompt)" in found.facts
