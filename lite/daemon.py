@@ -90,7 +90,7 @@ async def _run(home: Home, lock: int, listening: socket.socket, ready: _Ready) -
     await supervisor.start()
     info = supervisor.info()
     _write_lock(lock, home, info.started_at)
-    api = ApiServer(listening, Operations(supervisor))
+    api = ApiServer([listening], Operations(supervisor))
     serving = spawn(api.serve(), "api")
     await api.started.wait()
     if serving.done():

@@ -293,7 +293,7 @@ class OkJson(TypedDict):
 
 
 class HealthJson(TypedDict):
-    """`ready`: it takes work. Answered from memory, also under full load."""
+    """`ready`: it takes work. Answered from memory, also under full load. `version` "": not told to strangers."""
 
     ok: bool
     ready: bool

@@ -255,6 +255,16 @@ class Operations:
     def settings(self) -> Settings:
         return self._context.settings
 
+    @property
+    def token(self) -> str:
+        """What the control API wants to see from other machines."""
+        return self._context.token
+
+    @property
+    def address(self) -> str:
+        """Where other machines reach the control API, `http://host:port`; "" when nowhere."""
+        return self._context.address
+
     async def reload(self) -> Settings:
         return await self._supervisor.reloader.reload()
 

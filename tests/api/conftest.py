@@ -40,7 +40,7 @@ def socket_path() -> Iterator[str]:
 @asynccontextmanager
 async def served(path: str, operations: StubOperations) -> AsyncIterator[ApiServer]:
     """A real server on a real socket."""
-    server = ApiServer(bind(path), operations)  # type: ignore[arg-type]
+    server = ApiServer([bind(path)], operations)  # type: ignore[arg-type]
     serving = spawn(server.serve(), "server")
     await server.started.wait()
     try:

@@ -114,6 +114,8 @@ class StubOperations:
         self.changed = asyncio.Condition()
         self.activity: asyncio.Queue[tuple[str, Status]] = asyncio.Queue()
         self.fail: BaseException | None = None
+        self.token = ""
+        self.address = ""
 
     # what tests do
 

@@ -70,7 +70,7 @@ def health(path: str) -> bool:
 
 
 async def test_who_comes_before_the_server_waits(socket_path: str, operations: StubOperations) -> None:
-    server = ApiServer(bind(socket_path), operations)  # type: ignore[arg-type]
+    server = ApiServer([bind(socket_path)], operations)  # type: ignore[arg-type]
     asked = spawn(asyncio.to_thread(health, socket_path), "early client")
     serving = spawn(server.serve(), "server")
     assert await asked is True
@@ -80,7 +80,7 @@ async def test_who_comes_before_the_server_waits(socket_path: str, operations: S
 
 async def test_stop_before_the_start_serves_nothing(socket_path: str, operations: StubOperations) -> None:
     listening = bind(socket_path)
-    server = ApiServer(listening, operations)  # type: ignore[arg-type]
+    server = ApiServer([listening], operations)  # type: ignore[arg-type]
     await server.stop()
     await server.serve()
     assert server.started.is_set()

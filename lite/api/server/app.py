@@ -21,6 +21,7 @@ from lite.api.server import (
 )
 from lite.api.server.answers import failure, joined, plain_failure
 from lite.api.server.document import document
+from lite.api.server.door import Door
 from lite.api.server.edge import Edge, too_large
 from lite.api.server.parameters import known_query
 from lite.api.server.streams import Streams
@@ -62,6 +63,7 @@ def build_app(operations: Operations, closing: asyncio.Event | None = None) -> F
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.add_middleware(Edge, counts=counts)
+    app.add_middleware(Door, token=operations.token, address=operations.address, counts=counts)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
 

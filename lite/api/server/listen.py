@@ -1,4 +1,4 @@
-"""The socket and the server's life. `bind` is light, so that clients can connect (and wait) while FastAPI is loaded."""
+"""The sockets and the server's life. Binding is light: clients can connect (and wait) while FastAPI is loaded."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from lite.errors import IllegalState, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from uvicorn import Server
 
     from lite.engine.operations import Operations
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 _BACKLOG = 512
 _GRACE_SECONDS = 2
 _LOCAL_PEERCRED = 1  # macOS: struct xucred at level 0
+_ANYWHERE = ("0.0.0.0", "::")
 
 
 def bind(path: str) -> socket.socket:
@@ -52,6 +55,32 @@ def bind(path: str) -> socket.socket:
     return sock
 
 
+def bind_tcp(host: str, port: int) -> socket.socket:
+    """A listening TCP socket on one address of this machine (0.0.0.0 or :: for all); port 0 takes a free one.
+
+    What passes over it, the token too, is not encrypted: it belongs in a private network, or behind a tunnel. Raises
+    `UsageError` when it cannot listen there."""
+    place = f"{host}:{port}"
+    if not host or not 0 <= port < 1 << 16:
+        raise UsageError("HOST:PORT is needed", hint="127.0.0.1:8700, or 0.0.0.0:8700 for every address", place=place)
+    try:
+        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        both = host == "::" and socket.has_dualstack_ipv6()
+        sock = socket.create_server(where[:2], family=family, backlog=_BACKLOG, dualstack_ipv6=both)
+    except (OSError, UnicodeError) as error:
+        told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UsageError(f"cannot listen there: {told}", place=place) from error
+    sock.setblocking(False)
+    return sock
+
+
+def address_of(sock: socket.socket, host: str) -> str:
+    """How others reach a socket from `bind_tcp(host, ...)`: `http://host:port`, with the port it really has, and with
+    this machine's name where it listens on every address."""
+    name = socket.gethostname() if host in _ANYWHERE else host
+    return f"http://{f'[{name}]' if ':' in name else name}:{sock.getsockname()[1]}"
+
+
 def peer_uid(sock: socket.socket) -> int | None:
     """Whose process is at the other end; None where the system cannot tell."""
     try:
@@ -63,12 +92,15 @@ def peer_uid(sock: socket.socket) -> int | None:
 
 
 class ApiServer:
-    """Serves the control API on a socket from `bind`. `started` is set once requests are answered, also when `serve`
-    fails before."""
+    """Serves the control API on sockets from `bind` and `bind_tcp`. Whoever comes over TCP needs `operations.token`.
+    `started` is set once requests are answered, also when `serve` fails before. Raises `UsageError` for a TCP socket
+    without a token."""
 
-    def __init__(self, listening: socket.socket, operations: Operations) -> None:
+    def __init__(self, listening: Sequence[socket.socket], operations: Operations) -> None:
+        if not operations.token and any(sock.family != socket.AF_UNIX for sock in listening):
+            raise UsageError("listening on TCP needs a token")
         self.started = asyncio.Event()
-        self._listening = listening
+        self._listening = list(listening)
         self._operations = operations
         self._closing = asyncio.Event()
         self._server: Server | None = None
@@ -91,7 +123,7 @@ class ApiServer:
         self._server = Web(app, grace_seconds=_GRACE_SECONDS, started=self.started)
         try:
             if not self._closing.is_set():
-                await self._server.serve(sockets=[self._listening])
+                await self._server.serve(sockets=self._listening)
         finally:
             self.started.set()
             self._ended.set()

@@ -1,4 +1,5 @@
-"""uvicorn, fitted: only our own user may connect, nothing ticks while idle, signals stay the daemon's."""
+"""uvicorn, fitted: on the Unix socket only our own user may connect, over TCP only so many and no dawdlers; nothing
+ticks while idle, signals stay the daemon's."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ABORT = "quarterdeck.abort"  # in the scope: drop the connection at once, unsent bytes too
+OUTSIDE = "quarterdeck.outside"  # in the scope: it came over TCP
 MAX_MESSAGE = 2 << 20
+MAX_OUTSIDE = 512  # TCP connections at once
+HEAD_SECONDS = 10.0  # for the first request of a TCP connection to be there
+PING_SECONDS = 20.0  # between pings on a WebSocket over TCP; as long for the answer
 
 
 class Web(Server):
@@ -80,37 +86,64 @@ class Web(Server):
 class HttpProtocol(H11Protocol):
     """Refuses foreign users before a byte of theirs is read; a WebSocket starts as one of these too."""
 
+    outside = False
     _refused = False
+    _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         sock = transport.get_extra_info("socket")
-        uid = listen.peer_uid(sock)
-        if uid is not None and uid != os.getuid():
-            log.warning("refused a connection of uid %d", uid)
+        self.outside = sock.family != socket.AF_UNIX
+        refusal = self._too_many() if self.outside else _foreign(sock)
+        if refusal:
+            log.warning("refused a connection%s", refusal)
             self._refused = True
             transport.abort()
             return
         super().connection_made(transport)
-        self.app = _with_abort(self.app, transport)
+        self.app = _told(self.app, transport, self.outside)
+        if self.outside:
+            self._patience = self.loop.call_later(HEAD_SECONDS, self._too_slow)
 
     def data_received(self, data: bytes) -> None:
         if not self._refused:
             super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
         if not self._refused:
             super().connection_lost(exc)
 
+    def _too_many(self) -> str:
+        count = sum(1 for one in self.connections if getattr(one, "outside", False))
+        return f": {count} over TCP are open already" if count >= MAX_OUTSIDE else ""
+
+    def _too_slow(self) -> None:
+        begun = getattr(self, "cycle", None) is not None or self.transport.get_protocol() is not self
+        if not begun:
+            self.transport.abort()
+
 
 class SocketProtocol(WebSocketsSansIOProtocol):
+    outside = False
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.app = _with_abort(self.app, transport)
+        self.outside = transport.get_extra_info("socket").family != socket.AF_UNIX
+        if self.outside:  # the other machine may vanish without a word
+            self.ping_interval = self.ping_timeout = PING_SECONDS
+        self.app = _told(self.app, transport, self.outside)
 
 
-def _with_abort(app: Any, transport: Any) -> Any:
+def _foreign(sock: socket.socket) -> str:
+    uid = listen.peer_uid(sock)
+    return f" of uid {uid}" if uid is not None and uid != os.getuid() else ""
+
+
+def _told(app: Any, transport: Any, outside: bool) -> Any:
     async def call(scope: Scope, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
         scope[ABORT] = transport.abort
+        scope[OUTSIDE] = outside
         await app(scope, receive, send)
 
     return call
