@@ -66,7 +66,7 @@ class Dispatcher:
         before = self._sessions.of_task(claim.task.id)
         runner = Runner(self._context, self._sessions, claim, adopted=adopted)
         self._sessions.add(runner)
-        self._running[runner] = self._runners.spawn(self._run(runner, before), runner.session)
+        self._running[runner] = self._runners.spawn(self._run(runner, before, adopted), runner.session)
         return runner
 
     def served(self) -> Mapping[str, int | None]:
@@ -91,10 +91,12 @@ class Dispatcher:
         """Forget what runs, without touching it and without a word to the backend."""
         await self._runners.cancel()
 
-    async def _run(self, runner: Runner, before: Runner | None) -> None:
+    async def _run(self, runner: Runner, before: Runner | None, adopted: bool) -> None:
         try:
             if before is not None:
                 await self._stop_lost(before)
+            if not adopted:
+                self._set_aside(runner)
             await runner.run()
         finally:
             self._running.pop(runner, None)
@@ -108,6 +110,15 @@ class Dispatcher:
             log.warning("%s: claimed again while it runs here; stopped first", runner.session)
             runner.renewed(Renewal(runner.lease, lost=True))
         await asyncio.wait({job})
+
+    def _set_aside(self, runner: Runner) -> None:
+        """A store that lost its last moments gives an attempt's number a second time; what the first left behind (its
+        output, how it ended) must not be taken for the second's."""
+        directory = self._context.home.session(runner.session)
+        if directory.is_dir():
+            aside = directory.with_name(f"{directory.name}.{self._context.clock.now()}")
+            log.warning("%s was here before; its files are now in %s", runner.session, aside.name)
+            directory.rename(aside)
 
     async def _loop(self) -> None:
         jobs = Jobs("dispatch")

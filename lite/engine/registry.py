@@ -40,12 +40,11 @@ class Registry:
         context: Context,
         sessions: Sessions,
         on_change: Callable[[Worker], None] = lambda _: None,
-        load: Callable[[], float] = machine_load,
     ) -> None:
         self._context = context
         self._sessions = sessions
         self._on_change = on_change
-        self._load = load
+        self.load: Callable[[], float] = machine_load
         self._told = self._me()  # what the backend was told last
         self._cordoned: bool | None = None  # None: not known
         self.late = 0  # beats that failed, for the metrics
@@ -54,7 +53,7 @@ class Registry:
 
     async def join(self) -> Worker:
         me = self._me()
-        row = await self._context.backend.register(replace(me, load=self._load()), now=self._context.clock.now())
+        row = await self._context.backend.register(replace(me, load=self.load()), now=self._context.clock.now())
         self._told, self._cordoned = me, row.cordoned
         self._on_change(row)
         return row
@@ -77,7 +76,7 @@ class Registry:
             await self.join()
             return
         try:
-            row = await context.backend.heartbeat(context.worker, now=context.clock.now(), load=self._load())
+            row = await context.backend.heartbeat(context.worker, now=context.clock.now(), load=self.load())
         except NotFound:
             log.warning("the fleet had forgotten worker %s; registering again", context.worker)
             await self.join()
