@@ -64,3 +64,35 @@ class VirtualClock:
 async def _settle() -> None:
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+class SharedClock:
+    """This machine's clock, its wall time corrected by what a server that all workers share says it is, so that all
+    judge leases by one time. Of the server's answers the quickest tell best; older ones count for less and less."""
+
+    _FADING = 1.01  # what an answer's round trip is taken to have grown by when the next one comes
+
+    def __init__(self) -> None:
+        self._own = SystemClock()
+        self._measured: float | None = None  # round trip (s) of the answer `_ahead` was taken from
+        self._ahead = 0
+
+    def __repr__(self) -> str:
+        return f"<SharedClock {self._ahead:+d} ms>"
+
+    def heard(self, server_ms: int, round_trip: float) -> None:
+        """The server's wall time (ms), in an answer that took `round_trip` seconds and has just come."""
+        if self._measured is None or round_trip <= self._measured:
+            self._measured = round_trip
+            self._ahead = round(server_ms + round_trip * 500 - self._own.now())
+        else:
+            self._measured *= self._FADING
+
+    def now(self) -> int:
+        return self._own.now() + self._ahead
+
+    def monotonic(self) -> float:
+        return self._own.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._own.sleep(seconds)
