@@ -109,6 +109,12 @@ class BackendUnusable(BackendError):
     code, exit_code = "backend-unusable", 3
 
 
+class BackendSwitch(QuarterdeckError):
+    """Another backend is configured than this home last ran on, and leaving that one would strand running work."""
+
+    code, exit_code, status = "backend-switch", 3, 409
+
+
 class ExecutorError(QuarterdeckError):
     """An executor could not do what was asked."""
 

@@ -41,6 +41,21 @@ class Home:
         return self.root / "supervisor.lock"
 
     @property
+    def worker_id(self) -> Path:
+        """Who this home's worker is on a shared backend."""
+        return self.root / "worker-id"
+
+    @property
+    def api_token(self) -> Path:
+        """What the control API wants to see over TCP."""
+        return self.root / "api-token"
+
+    @property
+    def last_backend(self) -> Path:
+        """Where the last supervisor kept truth."""
+        return self.root / "backend"
+
+    @property
     def log(self) -> Path:
         return self.root / "supervisor.log"
 

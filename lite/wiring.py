@@ -2,51 +2,104 @@
 
 from __future__ import annotations
 
-import secrets
 import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from lite.backends.sqlite import SqliteBackend
 from lite.clock import SystemClock
+from lite.config.address import TLS_SCHEME
 from lite.config.load import load_settings
+from lite.config.overrides import Overrides
 from lite.config.plan import load_plan
-from lite.engine.context import Context
+from lite.engine.context import Context, Role
 from lite.engine.supervisor import Supervisor
-from lite.errors import NotSupported
+from lite.errors import UsageError
 from lite.executors.inline import InlineExecutor
 from lite.executors.local.executor import LocalExecutor
 from lite.home import Home, config_for
+from lite.identity import new_worker_id, short_name, worker_id
 from lite.model.settings import Settings
-from lite.ports import Backend
+from lite.ports import Backend, Clock
+from lite.switching import check_switch
 from providers.registry import Registry
 
+SQLITE = "sqlite"
 
-def build_supervisor(home: Home) -> Supervisor:
-    """Raises `ConfigInvalid` or `NotSupported`; opens nothing yet."""
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a supervisor is started. `switch`: leave the last backend whatever runs there."""
+
+    role: Role = "all"
+    overrides: Overrides = field(default_factory=Overrides)
+    switch: bool = False
+
+
+def build_supervisor(home: Home, start: Start) -> Supervisor:
+    """Raises `ConfigInvalid`, `NotSupported` or `UsageError`; opens nothing yet."""
     providers = Registry.with_installed()
 
     def read_settings() -> Settings:
         path = config_for(home)
-        return load_settings(path if path.is_file() else None, providers=providers.names())
+        names = providers.names()
+        return load_settings(path if path.is_file() else None, providers=names, overrides=start.overrides)
 
     settings = read_settings()
-    clock = SystemClock()
+    alone = settings.backend == SQLITE
+    if alone and start.role != "all":
+        raise UsageError(
+            f"--role {start.role} needs a backend that several can share, and this one is SQLite",
+            hint="backend: redis://host:6379/0 in the configuration, or QD_BACKEND",
+            place=settings.origins.get("backend", "").removeprefix("default"),
+        )
     node = socket.gethostname()
+    backend, clock = open_backend(home, settings)
     context = Context(
-        backend=_backend(home, settings),
+        backend=backend,
         executors={"local": LocalExecutor(home), "inline": InlineExecutor()},
         providers=providers,
         clock=clock,
         settings=settings,
         home=home,
-        worker=f"{node.split('.')[0].lower()}-{secrets.token_hex(4)}",
+        worker=_worker(home, settings, node),
         node=node,
         load_plan=load_plan,
         load_settings=read_settings,
+        role=start.role,
+        notes=_notes(settings),
     )
-    return Supervisor(context, alone=True)
+    return Supervisor(context, alone=alone)
 
 
-def _backend(home: Home, settings: Settings) -> Backend:
-    if settings.backend != "sqlite":
-        raise NotSupported(f"backend {settings.backend!r} is not supported yet", place="backend")
-    return SqliteBackend(home.database, synchronous=settings.synchronous)
+async def leave_last_backend(supervisor: Supervisor, start: Start) -> Sequence[str]:
+    """Before the supervisor starts: see `check_switch`."""
+    context = supervisor.context
+    return await check_switch(context.home, context.settings, open_backend=open_backend, leave=start.switch)
+
+
+def open_backend(home: Home, settings: Settings) -> tuple[Backend, Clock]:
+    """The configured backend, not opened yet, and the time its leases go by. Raises `ConfigInvalid`."""
+    if settings.backend == SQLITE:
+        from lite.backends.sqlite import SqliteBackend
+
+        return SqliteBackend(home.database, synchronous=settings.synchronous), SystemClock()
+    # its client costs 200 ms, which a fleet on one machine need not pay
+    from lite.backends.redis import RedisBackend
+    from lite.clock import SharedClock
+    from lite.config.backend import redis_options
+
+    shared = SharedClock()
+    return RedisBackend(redis_options(settings), shared.heard), shared
+
+
+def _notes(settings: Settings) -> Sequence[str]:
+    if settings.backend.startswith(f"{TLS_SCHEME}:") and not settings.redis.verify:
+        return ("the certificate of the Redis server is not checked (backend.tls.verify: false)",)
+    return ()
+
+
+def _worker(home: Home, settings: Settings, node: str) -> str:
+    """On a shared backend a home's worker stays who it is, so that it takes its own sessions over."""
+    if settings.backend == SQLITE:
+        return new_worker_id(settings.worker_name or short_name(node))
+    return worker_id(home, settings.worker_name, node)

@@ -236,6 +236,10 @@ class Client:
     def cordon(self, worker: str, on: bool = True) -> WorkerJson:
         return self.call("POST", f"/v1/workers/{quote(worker)}/cordon", {"on": on})  # type: ignore[no-any-return]
 
+    def deregister(self, worker: str) -> WorkerJson:
+        """Forget a dead worker. Raises `IllegalState` for one that is alive."""
+        return self.call("POST", f"/v1/workers/{quote(worker)}/deregister")  # type: ignore[no-any-return]
+
     def agents(self) -> list[AgentJson]:
         return self.call("GET", "/v1/agents")  # type: ignore[no-any-return]
 

@@ -114,7 +114,8 @@ class ActivityJson(TypedDict):
 
 
 class WorkerJson(TypedDict):
-    """A registered worker; `running` are ids of tasks."""
+    """A registered worker; `running` are ids of tasks. `address`: where other machines reach its control API. `load`:
+    what its machine does, per processor."""
 
     id: str
     node: str
@@ -126,6 +127,8 @@ class WorkerJson(TypedDict):
     cordoned: bool
     pid: int
     address: str
+    executors: list[str]
+    load: float
     version: str
     registered_at: int
     heartbeat_at: int
@@ -318,6 +321,8 @@ class StatusJson(TypedDict):
     protocol: int
     worker: str
     backend: str
+    backend_warnings: list[str]  # what one should know of it, and may want to change
+    role: str  # "all", "orchestrator" or "worker"
     started_at: int
     services: list[ServiceJson]
     sessions: int

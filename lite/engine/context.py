@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -50,6 +50,7 @@ class Context:
     peers: Peers | None = None  # None: there are no other workers
     address: str = ""  # of our control API, for other machines; "" when they cannot reach it
     token: str = ""  # what it wants to see from them
+    notes: Sequence[str] = ()  # what whoever started us should hear, beside the backend's warnings
 
     def agent(self, name: str, provider: str) -> Agent:
         """The configured agent, or a bare one of that provider (built-in agents need no configuration)."""

@@ -22,7 +22,7 @@ from lite.model.run import Run, RunQuery, RunSpec, Submission
 from lite.model.session import Activity, Inspection, Status, session_id
 from lite.model.settings import Settings
 from lite.model.task import State, Task, TaskQuery
-from lite.model.worker import Worker
+from lite.model.worker import Worker, WorkerState
 from lite.ports import TerminalStream
 from lite.rules.compile import compile_order, compile_plan
 from lite.rules.explain import Explanation
@@ -238,11 +238,17 @@ class Operations:
         return await self._backend.workers()
 
     async def cordon(self, worker: str, on: bool) -> Worker:
-        fitting = [one.id for one in await self._backend.workers() if one.id.startswith(worker)]
-        if len(fitting) != 1:
-            raise NotFound(f"no worker {worker!r}" if not fitting else f"{worker!r} fits {len(fitting)} workers")
+        found = await self._worker(worker)
         self._supervisor.dispatcher.wake()
-        return await self._backend.cordon(fitting[0], on, now=self._context.clock.now())
+        return await self._backend.cordon(found.id, on, now=self._context.clock.now())
+
+    async def deregister(self, worker: str) -> Worker:
+        """Forget a dead worker; what is assigned to it may go elsewhere. Raises `IllegalState` for a living one."""
+        found, now = await self._worker(worker), self._context.clock.now()
+        if found.state(now) is not WorkerState.UNHEALTHY:
+            raise IllegalState(f"worker {found.id} is alive", hint=f"stop it first: qd down on {found.node}")
+        await self._backend.deregister(found.id, now=now, reason="deregistered")
+        return found
 
     async def agents(self) -> Sequence[AgentInfo]:
         return await look_at_agents(self._context)
@@ -294,6 +300,14 @@ class Operations:
         return values
 
     # helpers
+
+    async def _worker(self, ref: str) -> Worker:
+        """By its id or a unique prefix. Raises `NotFound`."""
+        fitting = [one for one in await self._backend.workers() if one.id.startswith(ref)]
+        exact = [one for one in fitting if one.id == ref]
+        if len(exact or fitting) != 1:
+            raise NotFound(f"no worker {ref!r}" if not fitting else f"{ref!r} fits {len(fitting)} workers")
+        return (exact or fitting)[0]
 
     def _accepting(self) -> None:
         if self._supervisor.stopping:

@@ -18,7 +18,7 @@ from lite.model.settings import Settings
 
 log = logging.getLogger(__name__)
 
-FIXED = ("backend", "synchronous", "executor")  # read once, at the start
+FIXED = ("backend", "redis", "synchronous", "executor", "worker_name", "listen")  # read once, at the start
 
 
 class Reloader:

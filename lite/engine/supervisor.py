@@ -173,7 +173,7 @@ class Supervisor:
             config_path=context.settings.path,
             config_error=self.reloader.last_error,
             role=context.role,
-            backend_warnings=tuple(context.backend.warnings()),
+            backend_warnings=(*context.backend.warnings(), *context.notes),
         )
 
     async def _close(self) -> None:

@@ -61,6 +61,8 @@ class Info:
     protocol: int = packets.PROTOCOL
     worker: str = "w"
     backend: str = "a dict"
+    backend_warnings: Sequence[str] = ("gone with the process",)
+    role: str = "all"
     started_at: int = 1
     services: Sequence[ServiceHealth] = (ServiceHealth("dispatcher", "running", 0, ""),)
     sessions: int = 0
@@ -103,7 +105,9 @@ class StubOperations:
         self.log: list[Event] = []
         self.calls: list[tuple[str, Any]] = []
         self.statuses: dict[str, Status] = {}
-        self.worker_table = {"w-1": Worker("w-1", "node", 2, heartbeat_at=1000, running=("a",))}
+        self.worker_table = {
+            "w-1": Worker("w-1", "node", 2, heartbeat_at=1000, running=("a",), token="of-w-1", load=0.5)
+        }
         self.settings = Settings(
             agents={"dev": Agent("dev", "claude", env={"TOKEN": "secret"})}, origins={"slots": "default"}
         )
@@ -267,6 +271,11 @@ class StubOperations:
 
     async def workers(self) -> Sequence[Worker]:
         return list(self.worker_table.values())
+
+    async def deregister(self, worker: str) -> Worker:
+        if worker not in self.worker_table:
+            raise NotFound(f"no worker {worker!r}")
+        return self.worker_table.pop(worker)
 
     async def cordon(self, worker: str, on: bool) -> Worker:
         if worker not in self.worker_table:

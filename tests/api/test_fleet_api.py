@@ -16,6 +16,16 @@ async def test_workers_can_be_cordoned_and_opened_again(http: httpx.AsyncClient)
     assert (await http.post("/v1/workers/w-9/cordon")).status_code == 404
 
 
+async def test_a_worker_is_shown_without_its_token_and_can_be_forgotten(http: httpx.AsyncClient) -> None:
+    answered = await http.get("/v1/workers")
+    (worker,) = answered.json()
+    assert (worker["load"], worker["executors"], "token" in worker) == (0.5, ["local"], False)
+    assert "of-w-1" not in answered.text
+    assert (await http.post("/v1/workers/w-1/deregister")).json()["id"] == "w-1"
+    assert (await http.get("/v1/workers")).json() == []
+    assert (await http.post("/v1/workers/w-1/deregister")).status_code == 404
+
+
 async def test_agents_tell_what_is_missing_and_no_secrets(http: httpx.AsyncClient) -> None:
     answered = await http.get("/v1/agents")
     (agent,) = answered.json()

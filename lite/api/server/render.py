@@ -154,6 +154,8 @@ def worker_json(worker: Worker, now: int) -> WorkerJson:
         "cordoned": worker.cordoned,
         "pid": worker.pid,
         "address": worker.address,
+        "executors": list(worker.executors),
+        "load": worker.load,
         "version": worker.version,
         "registered_at": worker.registered_at,
         "heartbeat_at": worker.heartbeat_at,
@@ -199,6 +201,8 @@ def status_json(info: SupervisorInfo, cursor: int) -> StatusJson:
         "protocol": info.protocol,
         "worker": info.worker,
         "backend": info.backend,
+        "backend_warnings": list(info.backend_warnings),
+        "role": info.role,
         "started_at": info.started_at,
         "services": [
             {"name": one.name, "state": one.state, "restarts": one.restarts, "last_error": one.last_error}

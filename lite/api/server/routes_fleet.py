@@ -30,6 +30,11 @@ def router(operations: Operations) -> APIRouter:
         worker = await operations.cordon(ref, (body or {}).get("on", True))
         return answer(worker_json(worker, operations.now()))
 
+    @routes.post("/workers/{ref}/deregister", responses=described(messages.WorkerJson))
+    async def deregister(ref: Ref) -> Response:
+        """Forget one that is gone; one that is alive is refused."""
+        return answer(worker_json(await operations.deregister(ref), operations.now()))
+
     @routes.get("/agents", responses=described(messages.AgentJson, many=True))
     async def list_agents() -> Response:
         """Each agent's program is looked for and asked for its version."""
