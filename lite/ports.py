@@ -204,7 +204,11 @@ class Peers(Protocol):
         ...
 
     def recording(self, worker: Worker, session: str, offset: int, *, follow: bool) -> AsyncIterator[Packet]:
-        """What the session's program wrote, from `offset` on; with `follow`, until the session has ended."""
+        """What the session's program wrote, from `offset` on; with `follow`, until the session has ended (then EXIT)."""
+        ...
+
+    def cast(self, worker: Worker, session: str, version: int) -> AsyncIterator[bytes]:
+        """The recording as an asciicast file of that version."""
         ...
 
 

@@ -67,7 +67,8 @@ def session_id(task: str, attempt: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """A look at a live session. Offsets count all bytes ever recorded; times are ms since the epoch."""
+    """A look at a session. Offsets count all bytes ever recorded, `start` is the first one kept; times are ms since the
+    epoch."""
 
     alive: bool
     pid: int = 0
@@ -77,6 +78,7 @@ class Inspection:
     status: Status | None = None
     cols: int = 0
     rows: int = 0
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
