@@ -19,6 +19,7 @@ from lite.rules.route import route
 log = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 0.05  # between two looks at a busy queue
+_LONGEST_BACKOFF_SECONDS = 2.0
 
 
 class Orchestrator:
@@ -30,7 +31,7 @@ class Orchestrator:
         self._wake = wake  # whoever claims
         self._stirred = asyncio.Event()
         self._failure: BaseException | None = None
-        self.service = Service("route", self._loop)
+        self.service = Service("route", self._loop, longest=_LONGEST_BACKOFF_SECONDS, sleep=context.clock.sleep)
 
     async def place_waiting(self, skip: int = 0) -> Looked:
         """Assign workers to queued tasks that need one, and take back assignments that lead nowhere."""
