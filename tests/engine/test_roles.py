@@ -79,22 +79,31 @@ async def test_a_worker_that_lacks_an_agent_does_not_route_others_work_again(fle
 
 
 async def test_an_agent_added_by_a_reload_is_served_at_once(fleet: Build) -> None:
-    """The wait for offers is begun anew for the agents of the new settings."""
     machines = fleet()
     with_dev = replace(SETTINGS, agents=SETTINGS.agents | {"dev": Agent("dev", "shell")})
     orchestrator = await machines.start("o", "orchestrator", settings=with_dev)
     worker = await machines.start("w", "worker", load_settings=lambda: with_dev)
-    asked = watch_offers(machines)
     await orchestrator.submit("a", agent="dev")
     await pass_time(worker, 2)
     assert (await worker.task("a")).state is State.QUEUED
     await worker.operations.reload()
     await worker.until_states(a="succeeded")
-    assert "dev" in asked[-1]
     await worker.clock.advance(SETTINGS.heartbeat_ms / 1000)
     await worker.settle()
     (row,) = await machines.backend.workers()
     assert "dev" in row.agents  # the fleet was told as well
+
+
+async def test_agents_added_by_a_reload_are_waited_for_though_nothing_of_theirs_is_there_yet(fleet: Build) -> None:
+    machines = fleet()
+    offer(machines, always=False)
+    asked = watch_offers(machines)
+    with_dev = replace(SETTINGS, agents=SETTINGS.agents | {"dev": Agent("dev", "shell")})
+    worker = await machines.start("w", "worker", load_settings=lambda: with_dev)
+    await pass_time(worker, 1)
+    await worker.operations.reload()
+    await pass_time(worker, 1)
+    assert asked == [set(SETTINGS.agents), set(with_dev.agents)]
 
 
 async def test_a_full_a_paused_and_a_cordoned_worker_wait_for_no_offers(fleet: Build) -> None:

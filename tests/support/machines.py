@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,27 @@ from lite.ports import Backend
 from tests.support.engines import SETTINGS, Engine, Script
 
 
+class Line:
+    """What one machine sees of the shared backend. While it is cut, a call waits before it is made; so for the rest of
+    the fleet the machine is silent, and what it then says comes late."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.up = asyncio.Event()
+        self.up.set()
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._backend, name)
+        if name in ("describe", "warnings"):
+            return real
+
+        async def call(*arguments: Any, **fields: Any) -> Any:
+            await self.up.wait()
+            return await real(*arguments, **fields)
+
+        return call
+
+
 class Machines:
     """By name; a machine keeps its home and its programs when its engine dies and the next one starts."""
 
@@ -22,6 +44,7 @@ class Machines:
         self.clock = VirtualClock()
         self.engines: dict[str, Engine] = {}  # the present one of each machine, dead or alive
         self.worlds: dict[str, World] = {}
+        self.lines: dict[str, Line] = {}  # only of those started with `line=True`
         self.script = script or {}
         self.settings = settings
         self._root = root
@@ -34,8 +57,11 @@ class Machines:
         role, options = self._roles[name]
         world = self.worlds.setdefault(name, World(self.clock))
         options = {"settings": self.settings, "worker": name} | dict(options)
+        backend: Any = self.backend
+        if options.pop("line", False):
+            backend = self.lines[name] = Line(self.backend)
         self.engines[name] = Engine(
-            self.backend,
+            backend,
             self._root / name,
             self.script,
             clock=self.clock,
