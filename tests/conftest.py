@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ("tests.support.redis_fixtures",)
+
 _real_home = Path(pwd.getpwuid(os.getuid()).pw_dir)
 _base = Path(tempfile.mkdtemp(prefix="qd-test-"))
 for _name, _sub in {
