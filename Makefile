@@ -29,7 +29,7 @@ demo: $(STAMP)       ## run the example plan in live terminals (ARGS=--headless 
 	@$(BIN)/python examples/demo.py $(ARGS)
 
 test: $(STAMP) check ## all checks and the test suite (ARGS are passed to pytest)
-	@.ci/programs tmux vim less htop
+	@.ci/programs tmux vim less htop redis-server
 	@$(BIN)/python .ci/binary/build.py --only-tools
 	$(BIN)/python -m pytest $(ARGS)
 
