@@ -171,7 +171,9 @@ class Bridge(Protocol):
     """Work and signals that others send through a backend's own topology instead of our API."""
 
     async def receive(self, consumer: str, *, limit: int) -> Sequence[Letter]:
-        """Wait for letters; each goes to one consumer, first those which a dead one took and never settled."""
+        """Wait for letters, at least one; each goes to one consumer. First those it had before and did not settle
+        (whoever asks has nothing in hand), then those which a dead one took and never settled. One wait at a time.
+        Raises `BackendError`."""
         ...
 
     async def settle(self, letter: Letter) -> None:
@@ -179,14 +181,20 @@ class Bridge(Protocol):
         ...
 
     async def refuse(self, letter: Letter, reason: str, *, now: int) -> None:
-        """Set it aside, with the reason, where a person can find it; it is settled by that."""
+        """Set it aside, with the reason, where a person can find it; it is settled by that. Settled already, or with
+        another consumer by now: no-op."""
         ...
 
     async def reload_asked(self) -> None:
-        """Return when somebody has asked the fleet to read its configuration again."""
+        """Return when somebody else has asked the fleet to read its configuration again since the last return, or may
+        have while we could not hear it. Raises `BackendError`."""
         ...
 
     async def ask_reload(self) -> None: ...
+
+    async def close(self) -> None:
+        """What is in hand stays unsettled."""
+        ...
 
 
 class Peers(Protocol):
