@@ -245,6 +245,20 @@ async def test_no_worker_is_given_more_than_it_has_slots_for_and_all_slots_are_u
     assert (await Ledger().read(orchestrator)).most == {"w1": 2, "w2": 2}
 
 
+async def test_one_look_places_a_whole_team(fleet: Build) -> None:
+    """Each choice counts on those before it, so none of them is refused."""
+    machines = fleet()
+    engine = await machines.start("o", "orchestrator")
+    await engine.supervisor.orchestrator.service.stop()
+    for name in ("w1", "w2"):
+        await (await worker(machines, name)).supervisor.dispatcher.service.stop()
+    for at in range(6):
+        await engine.submit(f"t{at}", team="web", affinity="require-colocate")
+    looked = await engine.supervisor.orchestrator.place_waiting()
+    assert (looked.placed, looked.pending) == (4, True)
+    assert {(await engine.task(f"t{at}")).assigned for at in range(4)} == {"w1"}
+
+
 async def test_what_waits_for_something_else_keeps_no_place(fleet: Build) -> None:
     """The only slot would go to the one that waits for the other."""
     machines = fleet({"*": SHORT})
@@ -277,12 +291,14 @@ async def test_what_must_not_run_yet_keeps_no_place(fleet: Build, held: str) -> 
     assert told.code == ("agent-slots" if held == "cap" else "touches")
 
 
-async def test_a_place_that_others_took_is_exchanged_for_a_free_one(fleet: Build) -> None:
+@pytest.mark.parametrize("affinity", ["require-spread", "require-colocate"])
+async def test_a_place_that_others_took_is_exchanged_for_a_free_one(fleet: Build, affinity: str) -> None:
+    """It is no mate of its own."""
     machines = fleet({"*": HANGS})
     engine = await machines.start("o", "orchestrator")
     full = await worker(machines, "w1", slots=1)
     await full.supervisor.dispatcher.service.stop()
-    await engine.submit("placed", strategy="local", team="web", affinity="require-spread")
+    await engine.submit("placed", strategy="local", team="web", affinity=affinity)
     await until_assigned(engine, "placed", "w1")
     await engine.submit("anywhere", priority=9)
     request = ClaimRequest("w1", 1, {"shell": None}, machines.settings.lease_ms)
