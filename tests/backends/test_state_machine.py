@@ -11,9 +11,17 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from lite.backends.memory import MemoryBackend
+from lite.backends.redis import RedisBackend
 from lite.backends.sqlite import SqliteBackend
 from lite.errors import QuarterdeckError
 from lite.model.event import Event
@@ -36,6 +44,7 @@ from lite.ports import Backend
 from lite.rules.touches import overlap
 from providers.base import Usage
 from tests.support.backends import START, task_id
+from tests.support.redis_server import RedisServer
 
 AGENTS = ("x", "y")
 WORKERS = ("w1", "w2", "w3")
@@ -79,12 +88,16 @@ index = st.integers(0, 1_000)
 
 
 class Backends(RuleBasedStateMachine):
+    """`store(folder)` makes the backend that is compared; of the same folder, the same one."""
+
+    store: Callable[[Path], Backend]
+
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.directory = tempfile.TemporaryDirectory()
         self.memory = MemoryBackend()
-        self.others: list[Backend] = [self._sqlite()]
+        self.others: list[Backend] = [self._store()]
         self.now = START
         self.ids: list[str] = []
         self.leases: list[Lease] = []
@@ -94,8 +107,8 @@ class Backends(RuleBasedStateMachine):
         for backend in (self.memory, *self.others):
             self._wait(backend.open())
 
-    def _sqlite(self) -> SqliteBackend:
-        return SqliteBackend(Path(self.directory.name) / "q.db", synchronous="normal")
+    def _store(self) -> Backend:
+        return type(self).store(Path(self.directory.name))
 
     def teardown(self) -> None:
         for backend in self.others:
@@ -293,7 +306,7 @@ class Backends(RuleBasedStateMachine):
         """Perhaps after the store was closed and opened again."""
         if again:
             self._wait(self.others[0].close())
-            self.others[0] = self._sqlite()
+            self.others[0] = self._store()
             self._wait(self.others[0].open())
         self.do(lambda backend: self._listed(backend.tasks(query)))
         self.do(lambda backend: self._listed(backend.unplaced(now=self.now, limit=2, skip=skip)))
@@ -327,10 +340,27 @@ class Backends(RuleBasedStateMachine):
         return list(await rows)
 
 
-TestBackends = Backends.TestCase
-TestBackends.settings = settings(
+SETTINGS = settings(
     max_examples=100,
     stateful_step_count=35,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+
+
+def test_sqlite() -> None:
+    class Sqlite(Backends):
+        @staticmethod
+        def store(folder: Path) -> Backend:
+            return SqliteBackend(folder / "q.db", synchronous="normal")
+
+    run_state_machine_as_test(Sqlite, settings=SETTINGS)
+
+
+def test_redis(redis_server: RedisServer, redis_prefix: str) -> None:
+    class Redis(Backends):
+        @staticmethod
+        def store(folder: Path) -> Backend:
+            return RedisBackend(redis_server.options(f"{redis_prefix}-{folder.name}"))
+
+    run_state_machine_as_test(Redis, settings=SETTINGS)

@@ -83,6 +83,23 @@ class Link:
             self._abandon()
             raise
 
+    async def hear(self, *command: Any, patience: float) -> Any:
+        """Send `command`, if any; then what the server says next, also unasked (to a subscriber). None: nothing for
+        `patience` seconds."""
+        await self.connect()
+        connection = self._connection
+        assert connection is not None
+        try:
+            if command:
+                await connection.send_command(*command)
+            return await connection.read_response(timeout=patience, push_request=True)
+        except Exception:
+            await self.drop()
+            raise
+        except BaseException:
+            self._abandon()
+            raise
+
     async def connect(self) -> None:
         """No-op while there is a connection."""
         if self._connection is not None:

@@ -19,7 +19,7 @@ _HINTS = (
     ("NOAUTH", "name the password in the configuration (backend.password) or in QD_REDIS_PASSWORD"),
     ("WRONGPASS", "the user or the password is wrong"),
     ("NOPERM", "the user may not do that: it needs all commands on keys and channels that begin with the prefix"),
-    ("OOM", "the server is out of memory: give it more, or let work end; nothing that was accepted is lost"),
+    ("maxmemory", "the server is out of memory: give it more, or let work end; nothing that was accepted is lost"),
     ("MISCONF", "the server cannot write to its disk; look at its log"),
     ("READONLY", "this is a replica; point the configuration to the primary"),
 )

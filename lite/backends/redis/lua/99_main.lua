@@ -22,7 +22,7 @@ if ARGV[6] == '1' then
   if floor > cursor then cursor = floor end
   local run_id = call('HGET', P .. 'meta', 'run_id')
   if run_id ~= ARGV[7] then
-    if run_id then cursor = cursor + LEAP end
+    if run_id or floor > 0 then cursor = cursor + LEAP end
     call('HSET', P .. 'meta', 'run_id', ARGV[7])
   end
 end
