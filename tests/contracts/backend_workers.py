@@ -17,6 +17,7 @@ class WorkersTopic(BackendTopic):
     async def test_a_worker_is_stored_as_registered(self, desk: Desk) -> None:
         before = await desk.cursor()
         worker = Worker("w2", "n", 3, ("a", "b"), {"gpu": "yes"}, 42, "unix:/x", "1.0", 9_000, 1, 2, True, ("ghost",))
+        worker = replace(worker, executors=("local", "kubernetes"), token="s3cret é", load=0.25)
         row = await desk.backend.register(worker, now=desk.now)
         assert row == replace(worker, registered_at=desk.now, heartbeat_at=desk.now, cordoned=False, running=())
         assert [worker.id for worker in await desk.backend.workers()] == ["w1", "w2"]
@@ -38,6 +39,21 @@ class WorkersTopic(BackendTopic):
         assert row.heartbeat_at == desk.now
         assert await desk.backend.workers() == [row]
         assert row.state(desk.now + row.ttl_ms + 1) is WorkerState.UNHEALTHY
+
+    async def test_a_heartbeat_tells_the_load_of_its_machine(self, desk: Desk) -> None:
+        await desk.join("w2", executors=("inline",), token="t", load=4.5)
+        for load in (0.75, 1 / 3, 12.0):
+            row = await desk.backend.heartbeat("w2", now=desk.now, load=load)
+            assert (row.load, row.executors, row.token) == (load, ("inline",), "t")
+            assert (await desk.backend.workers())[1] == row
+        assert (await desk.backend.heartbeat("w2", now=desk.now)).load == 0.0
+        assert (await desk.backend.workers())[0].load == 0.0
+
+    async def test_registering_again_tells_anew_what_it_is(self, desk: Desk) -> None:
+        await desk.join("w1", executors=("local", "kubernetes"), token="old", address="tcp:a:1", labels={"gpu": "1"})
+        row = await desk.join("w1", executors=("local",), token="new", address="tcp:b:2")
+        assert (row.executors, row.token, row.address, row.labels) == (("local",), "new", "tcp:b:2", {})
+        assert await desk.backend.workers() == [row]
 
     async def test_who_is_not_registered_is_told(self, desk: Desk) -> None:
         with pytest.raises(NotFound):
