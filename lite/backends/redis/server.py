@@ -29,8 +29,8 @@ class Server:
 
     def promise(self) -> str:
         if not self.aof:
-            what = "since its last snapshot" if self.snapshots else "at all"
-            return f"AOF is off: a restart of the server loses what happened {what}"
+            what = "what happened since its last snapshot" if self.snapshots else "everything"
+            return f"AOF is off: a restart of the server loses {what}"
         if self.fsync == "always":
             return "AOF, fsync always: every accepted task and outcome is on its disk before it is reported"
         if self.fsync == "everysec":
