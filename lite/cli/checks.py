@@ -92,8 +92,15 @@ def supervisor(home: Home, client: Client) -> Iterator[Finding]:
     except NoSupervisor:
         yield from _absent(home)
         return
-    yield Finding("supervisor", OK, f"pid {status['pid']}, version {status['version']}, {status['backend']}")
+    role = status.get("role", "all")
+    doing = "" if role == "all" else f", {role}"
+    yield Finding("supervisor", OK, f"pid {status['pid']}, version {status['version']}{doing}")
+    yield Finding("backend", OK, status["backend"])
+    for warning in status.get("backend_warnings", ()):
+        yield Finding("backend", WARNING, warning)
     yield from _services(status, home)
+    if role == "orchestrator":
+        return  # it runs nothing here
     if not _listens(home.nursery_socket):
         yield Finding(
             "nursery", WARNING, "the nursery does not answer", "it is started again with the next session; see its log"

@@ -27,10 +27,11 @@ FAMILIES = {
     "cancel": ("change", "cancel tasks"),
     "retry": ("change", "run ended tasks again"),
     "export": ("export", "write a recording as an asciicast"),
-    "workers": ("workers", "list workers, cordon them"),
+    "workers": ("workers", "list workers, cordon, drain or forget them"),
     "agents": ("workers", "list agents and the programs they need"),
     "events": ("events", "print what happened"),
     "config": ("config", "show, validate or reload the configuration"),
+    "backend": ("backend", "where truth is kept, and how durable that is"),
     "doctor": ("doctor", "find what is wrong and how to fix it"),
     "version": ("supervisor", "print the version"),
 }

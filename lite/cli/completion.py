@@ -39,6 +39,8 @@ def full_parser() -> Parser:
                 action.completer = run_ids  # type: ignore[attr-defined]
             elif action.dest == "agent":
                 action.completer = agent_names  # type: ignore[attr-defined]
+            elif action.dest == "worker":
+                action.completer = worker_ids  # type: ignore[attr-defined]
     return parser
 
 
@@ -58,6 +60,11 @@ def run_ids(prefix: str, parsed_args: Namespace, **_: Any) -> dict[str, str]:
 
 def agent_names(prefix: str, parsed_args: Namespace, **_: Any) -> list[str]:
     return [agent["name"] for agent in _ask(parsed_args, lambda client: client.agents()) if prefix in agent["name"]]
+
+
+def worker_ids(prefix: str, parsed_args: Namespace, **_: Any) -> dict[str, str]:
+    found = _ask(parsed_args, lambda client: client.workers())
+    return {worker["id"]: worker["state"] for worker in found if worker["id"].startswith(prefix)}
 
 
 def _ask(parsed_args: Namespace, question: Any) -> Any:

@@ -27,6 +27,9 @@ _FILE_KEYS = {
     "record": "recording.enabled",
     "cols": "terminal.cols",
     "rows": "terminal.rows",
+    "worker_name": "worker.name",
+    **{f"redis.{key}": f"backend.{key}" for key in ("username", "password", "prefix")},
+    **{f"redis.{key}": f"backend.tls.{key}" for key in ("ca", "cert", "key", "verify")},
 }
 _VERBS = ("show", "validate", "schema", "reload")
 
@@ -77,6 +80,8 @@ def _show(context: Context) -> int:
     origins: dict[str, str] = answer["origins"]
     rows = []
     for name, value in flat(answer["settings"]):
+        if name.startswith("redis.") and answer["settings"].get("backend") == "sqlite":
+            continue  # means nothing there
         key = file_key(name)
         text = json.dumps(value, ensure_ascii=False) + (" ms" if name.endswith("_ms") and value is not None else "")
         rows.append([key, text, _origin(key, origins)])
@@ -112,7 +117,7 @@ def local_settings(path: Path | None) -> Settings:
 
 
 def plain(settings: Settings) -> dict[str, Any]:
-    """As the API shows it: values of `env` are masked."""
+    """As the API shows it: values of `env` are masked. Passwords are never in settings, only where they are."""
     from dataclasses import asdict
 
     values = asdict(settings)

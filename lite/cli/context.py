@@ -52,6 +52,8 @@ class Context:
 
         if ensure_supervisor(self.home):
             self.note(f"started a supervisor for {self.home.root} (qd down stops it)")
+            for warning in self.client().status().get("backend_warnings", ()):
+                self.note(f"WARNING: {warning}")
         return self.client()
 
     @property

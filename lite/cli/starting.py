@@ -14,7 +14,7 @@ from lite.restart import self_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lite.home import Home
 
@@ -35,23 +35,24 @@ def answers(home: Home, *, timeout: float = READY_SECONDS) -> bool:
     return True
 
 
-def ensure_supervisor(home: Home) -> bool:
-    """Start a detached one unless one answers; True when it was started here. Raises the error it failed with."""
+def ensure_supervisor(home: Home, told: Sequence[str] = ()) -> bool:
+    """Start a detached one unless one answers; True when it was started here. `told`: options of its own. Raises the
+    error it failed with."""
     if answers(home):
         return False
-    process = _start(home, detached=True)
+    process = _start(home, told, detached=True)
     if process is None:
         return False
     process.returncode = 0  # it lives on without us; keep Popen from warning about it
     return True
 
 
-def run_supervisor(home: Home, ready: Callable[[bool], None]) -> int:
+def run_supervisor(home: Home, ready: Callable[[bool], None], told: Sequence[str] = ()) -> int:
     """Run one in the foreground, its log on stderr; call `ready(started here)` once one answers. The exit code."""
     if answers(home):
         ready(False)
         return 0
-    process = _start(home, detached=False)
+    process = _start(home, told, detached=False)
     if process is None:
         ready(False)
         return 0
@@ -64,7 +65,7 @@ def run_supervisor(home: Home, ready: Callable[[bool], None]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _start(home: Home, *, detached: bool) -> subprocess.Popen[bytes] | None:
+def _start(home: Home, told: Sequence[str], *, detached: bool) -> subprocess.Popen[bytes] | None:
     """A supervisor that is ready; None when somebody else's came first."""
     try:
         home.create()
@@ -74,7 +75,7 @@ def _start(home: Home, *, detached: bool) -> subprocess.Popen[bytes] | None:
     reader, writer = os.pipe()
     try:
         process = subprocess.Popen(
-            self_command("_daemon", "--home", str(home.root), "--ready-fd", str(writer)),
+            self_command("_daemon", "--home", str(home.root), "--ready-fd", str(writer), *told),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

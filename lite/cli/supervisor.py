@@ -8,7 +8,7 @@ import time
 
 from lite import __version__
 from lite.cli.commands import Command
-from lite.errors import NotSupported, QuarterdeckError
+from lite.errors import QuarterdeckError
 from lite.terminal.sanitize import safe
 
 TYPE_CHECKING = False
@@ -23,23 +23,52 @@ STOP_SECONDS = 60.0
 
 def _up_options(parser: ArgumentParser) -> None:
     parser.add_argument("-d", "--detach", action="store_true", help="return as soon as it is ready")
-    parser.add_argument("--role", choices=("all", "orchestrator", "worker"), default="all", help="what it does")
+    parser.add_argument(
+        "--role",
+        choices=("all", "orchestrator", "worker"),
+        default="all",
+        help="all; or, on a backend that many share, only route and place, or only run",
+    )
+    parser.add_argument("--labels", action="append", default=[], metavar="K=V,..", help="of this worker, for selectors")
+    parser.add_argument("--slots", metavar="N", help="sessions running at once")
+    parser.add_argument("--name", metavar="NAME", help="the beginning of this worker's id")
+    parser.add_argument(
+        "--listen", metavar="HOST:PORT", help="the control API for other machines (unencrypted; they need its token)"
+    )
+    parser.add_argument("--switch", action="store_true", help="to another backend, whatever still runs on the last one")
+
+
+def _told(arguments: Namespace) -> list[str]:
+    """What the supervisor is told, as options of its own."""
+    told = [] if arguments.role == "all" else [f"--role={arguments.role}"]
+    told += [f"--labels={labels}" for labels in arguments.labels]
+    for name in ("slots", "name", "listen"):
+        value = getattr(arguments, name)
+        told += [] if value is None else [f"--{name}={value}"]
+    return told + (["--switch"] if arguments.switch else [])
 
 
 def _up(context: Context, arguments: Namespace) -> int:
-    if arguments.role != "all":
-        raise NotSupported(f"--role {arguments.role} is not supported yet", hint="a supervisor does all of it")
     from lite.cli.starting import ensure_supervisor, run_supervisor
 
-    if arguments.detach:
-        started = ensure_supervisor(context.home)
+    told = _told(arguments)
+
+    def ready(started: bool) -> None:
         _banner(context, started)
+        if told and not started:
+            options = ", ".join(option.partition("=")[0] for option in told)
+            context.note(f"it runs already: {options} not looked at (qd down, then again)")
+
+    if arguments.detach:
+        ready(ensure_supervisor(context.home, told))
         return 0
-    return run_supervisor(context.home, lambda started: _banner(context, started))
+    return run_supervisor(context.home, ready, told)
 
 
 def _banner(context: Context, started: bool) -> None:
     status: dict[str, Any] = dict(context.client().status())
+    for warning in status.get("backend_warnings", ()):
+        context.note(f"WARNING: {warning}")
     if context.json:
         context.emit({**status, "started": started}, flush=True)
         return
@@ -48,6 +77,7 @@ def _banner(context: Context, started: bool) -> None:
     lines = [
         f"Quarterdeck {status['version']}: the supervisor (pid {status['pid']}) of {home.root} {state}",
         f"  durable     {status['backend']}",
+        *_part(status),
         f"  recordings  {home.sessions}",
         f"  socket      {home.socket}",
         f"  config      {status.get('config_path') or 'none, defaults apply'}",
@@ -57,6 +87,15 @@ def _banner(context: Context, started: bool) -> None:
         lines.append(f"  REJECTED    {status['config_error']}")
     lines.append("qd ls shows the fleet, qd down stops it; killed or crashed, nothing is lost: qd up goes on")
     print("\n".join(safe(line) for line in lines), flush=True)
+
+
+def _part(status: dict[str, Any]) -> list[str]:
+    """What it does, where that is not everything."""
+    role = status.get("role", "all")
+    if role == "all":
+        return []
+    does = "orchestrator: routes and places" if role == "orchestrator" else f"worker {status['worker']}"
+    return [f"  role        {does}"]
 
 
 def _down_options(parser: ArgumentParser) -> None:
@@ -160,7 +199,14 @@ COMMANDS = {
         _up,
         """
 qd up        in the foreground; ctrl-c stops it, programs go on
-qd up -d     detached; returns once it is ready""",
+qd up -d     detached; returns once it is ready
+qd up -d --role worker --slots 8 --labels gpu=1,zone=a   one of many, on a shared backend
+qd up -d --role orchestrator                             routes and places, runs nothing
+qd up -d --listen 0.0.0.0:7433                           terminals can be reached from other machines
+QD_BACKEND=redis://host:6379/0 qd up -d                  another backend than the file's
+
+what was said here holds for this supervisor only and wins over file and environment: say it again at the
+next start; qd config show tells which value came from where""",
     ),
     "down": Command(
         _down_options,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from lite.cli.commands import Command
-from lite.cli.quantities import span
+from lite.cli.quantities import duration_ms, span
 from lite.cli.tables import Cell
 from lite.errors import UsageError
 
@@ -19,22 +19,44 @@ _COLOURS = {"idle": "green", "busy": "cyan", "draining": "yellow", "unhealthy": 
 
 
 def _workers_options(parser: ArgumentParser) -> None:
-    parser.add_argument("verb", nargs="?", choices=("cordon", "uncordon"), help="stop (or go on) claiming work")
+    parser.add_argument(
+        "verb",
+        nargs="?",
+        choices=("cordon", "uncordon", "drain", "deregister"),
+        help="stop (or go on) claiming work; stop and wait until it runs nothing; forget a dead one",
+    )
     parser.add_argument("worker", nargs="?", metavar="ID", help="its id or a unique prefix")
+    parser.add_argument("--timeout", metavar="60s", help="of drain: give up waiting after this long (exit 8)")
 
 
 def _workers(context: Context, arguments: Namespace) -> int:
+    if arguments.timeout is not None and arguments.verb != "drain":
+        raise UsageError("only drain takes --timeout", place="--timeout")
+    if not arguments.verb:
+        return _list(context)
+    if not arguments.worker:
+        raise UsageError("which worker?", hint="qd workers lists them", place="ID")
     client = context.client()
-    if arguments.verb:
-        if not arguments.worker:
-            raise UsageError("which worker?", hint="qd workers lists them", place="ID")
+    if arguments.verb == "drain":
+        from lite.cli.drain import drain
+
+        seconds = None if arguments.timeout is None else duration_ms(arguments.timeout, "--timeout") / 1000
+        return drain(context, client, arguments.worker, seconds)
+    if arguments.verb == "deregister":
+        changed = client.deregister(arguments.worker)
+        done = "is forgotten; what was assigned to it may go elsewhere"
+    else:
         changed = client.cordon(arguments.worker, arguments.verb == "cordon")
-        if context.json:
-            context.emit(changed)
-        else:
-            context.note(f"{changed['id']} is {'cordoned' if changed['cordoned'] else 'not cordoned'}")
-        return 0
-    workers = client.workers()
+        done = f"is {'cordoned' if changed['cordoned'] else 'not cordoned'}"
+    if context.json:
+        context.emit(changed)
+    else:
+        context.note(f"{changed['id']} {done}")
+    return 0
+
+
+def _list(context: Context) -> int:
+    workers = context.client().workers()
     if context.json:
         context.emit(workers)
         return 0
@@ -44,13 +66,18 @@ def _workers(context: Context, arguments: Namespace) -> int:
             worker["id"],
             Cell(worker["state"] + (", cordoned" if worker["cordoned"] else ""), _COLOURS.get(worker["state"], "")),
             f"{len(worker['running'])}/{worker['slots']}",
+            f"{worker['load']:.2f}",
             worker["node"],
+            ",".join(f"{key}={value}" for key, value in sorted(worker["labels"].items()) if key != "node"),
+            ", ".join(worker["executors"]),
+            "yes" if worker["address"] else "no",
             ", ".join(worker["agents"]),
             f"{span(now - worker['heartbeat_at'])} ago",
         ]
         for worker in workers
     ]
-    context.table(["ID", "STATE", "SLOTS", "NODE", "AGENTS", "HEARD"], rows)
+    head = ["ID", "STATE", "SLOTS", "LOAD", "NODE", "LABELS", "RUNS", "REACHABLE", "AGENTS", "HEARD"]
+    context.table(head, rows, spare=["AGENTS", "RUNS", "NODE", "LOAD"], whole=1)
     return 0
 
 
@@ -84,8 +111,11 @@ COMMANDS = {
         _workers_options,
         _workers,
         """
-qd workers                   who runs work, and how much
-qd workers cordon laptop-1   it finishes what it has and takes nothing more""",
+qd workers                              who runs work, and how much; REACHABLE: from other machines
+qd workers cordon laptop-1              it finishes what it has and takes nothing more
+qd workers drain laptop-1 --timeout 1h  the same, and wait until it runs nothing
+qd workers uncordon laptop-1            it takes work again
+qd workers deregister laptop-1          forget one that is gone; its work goes elsewhere""",
     ),
     "agents": Command(_none, _agents, "qd agents    what is configured, and whether its program is there"),
 }

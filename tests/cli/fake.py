@@ -102,6 +102,8 @@ def status(**changes: Any) -> dict[str, Any]:
         "protocol": 1,
         "worker": "w-1",
         "backend": "SQLite, every commit on disk",
+        "backend_warnings": [],
+        "role": "all",
         "started_at": 1,
         "services": [{"name": "dispatcher", "state": "running", "restarts": 0, "last_error": ""}],
         "sessions": 0,

@@ -23,6 +23,8 @@ WORKER = {
     "cordoned": False,
     "pid": 1,
     "address": "",
+    "executors": ["local"],
+    "load": 0.25,
     "version": "0",
     "registered_at": 1,
     "heartbeat_at": 1,
@@ -143,6 +145,9 @@ def _hostile(value: Any) -> Any:
         ["show", "x"],
         ["explain", "x"],
         ["workers"],
+        ["workers", "drain", "w-1"],
+        ["workers", "deregister", "w-1"],
+        ["backend"],
         ["agents"],
         ["events"],
         ["cancel", "x"],
@@ -168,18 +173,22 @@ def test_hostile_names_never_reach_the_terminal(
     supervisor.tasks(bad)
     routes = supervisor.routes
     routes["GET", "/v1/runs"] = [_hostile(RUN)]
-    routes["GET", "/v1/workers"] = [_hostile(WORKER)]
+    routes["GET", "/v1/workers"] = [] if "drain" in argv else [_hostile(WORKER)]
+    routes["POST", "/v1/workers/w-1/cordon"] = _hostile(WORKER)
+    routes["POST", "/v1/workers/w-1/deregister"] = _hostile(WORKER)
     routes["GET", "/v1/agents"] = [_hostile(AGENT)]
     routes["GET", "/v1/tasks/x/explain"] = _hostile(EXPLANATION)
     routes["GET", "/v1/config"] = {"path": HOSTILE, "settings": {"a": HOSTILE}, "origins": {"a": HOSTILE}}
     routes["GET", "/v1/status"] |= {"backend": HOSTILE, "config_error": HOSTILE, "config_path": HOSTILE}
+    routes["GET", "/v1/status"] |= {"backend_warnings": [HOSTILE], "role": HOSTILE, "worker": HOSTILE}
     routes["GET", f"/v1/runs/{HOSTILE}"] = RUN
     routes["POST", "/v1/tasks/x/cancel"] = bad
     routes["POST", "/v1/tasks/gone/cancel"] = NotFound(HOSTILE, hint=HOSTILE, place=HOSTILE)
     routes["POST", "/v1/tasks/x/send"] = {"result": "refused", "reason": HOSTILE}
     routes["POST", "/v1/plans"] = {"run": None, "tasks": [bad], "created": False}
     routes["GET", "/v1/sessions/x-1/recording"] = packets.output(0, packets.OUT, HOSTILE.encode())
-    supervisor.events(event("task.failed", bad, data=HOSTILE, reason=HOSTILE))
+    gone = {**event("worker.left", None), "worker": "w-1"}
+    supervisor.events(event("task.failed", bad, data=HOSTILE, reason=HOSTILE), gone)
     (tmp_path / "p.yaml").write_text("tasks: {}")
     result = qd("--color", color, *argv)
     for text in (result.out, result.err):
@@ -218,10 +227,3 @@ def test_events_are_lines_or_ndjson(qd: Qd, supervisor: FakeSupervisor) -> None:
     supervisor.events(event("task.failed", task(), 7, reason="exit"), event("worker.left", None, 8))
     assert re.search(r"7 .* task.failed .*reason=\"exit\"", qd("events").out)
     assert [json.loads(line)["cursor"] for line in qd("events", "--json").out.splitlines()] == [7, 8]
-
-
-def test_cordon_names_the_worker(qd: Qd, supervisor: FakeSupervisor) -> None:
-    supervisor.routes["POST", "/v1/workers/w-1/cordon"] = {**WORKER, "cordoned": True}
-    assert "w-1 is cordoned" in qd("workers", "cordon", "w-1").err
-    assert supervisor.bodies("POST", "/v1/workers/w-1/cordon") == [{"on": True}]
-    assert qd("workers", "cordon").code == 2
