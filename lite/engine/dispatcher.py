@@ -28,8 +28,7 @@ class Dispatcher:
     """The claim loop of one worker. `alone`: whatever makes work eligible happens in this process and says `wake`, so
     that a claim can join the very transaction which submits or ends a task; else the backend offers it.
 
-    `taking` is held while leases change hands, from the question to the runner. `cordoned` is what the registry last
-    heard: a cordoned worker waits for no offers.
+    `taking` is held while leases change hands, from the question to the runner.
     """
 
     def __init__(self, context: Context, sessions: Sessions, *, alone: bool = False) -> None:
@@ -41,9 +40,9 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._offers = Offers(context, self.wake)
         self._doubtful = False  # a lease may have been given to us without our knowledge
+        self._afresh = False  # the wait for offers is to be begun anew
         self.taking = asyncio.Lock()
         self.paused = False
-        self.cordoned = False
         self.claimed = 0  # since the start, for the metrics
         self.service = Service("dispatch", self._loop, longest=_LONGEST_BACKOFF_SECONDS, sleep=context.clock.sleep)
         sessions.on_free = self.wake
@@ -54,6 +53,11 @@ class Dispatcher:
     def wake(self) -> None:
         """Something makes work eligible, or frees a slot: now, or in a write that was just begun."""
         self._wake.set()
+
+    def registered(self) -> None:
+        """The backend knows this worker (again), perhaps with other agents: what it was asked before may not count."""
+        self._afresh = True
+        self.wake()
 
     def doubt(self) -> None:
         """A question that may have given us leases got no answer: look for them before the next claim."""
@@ -126,6 +130,9 @@ class Dispatcher:
             alarm: tuple[int, Job] | None = None
             while True:
                 self._wake.clear()
+                if self._afresh:
+                    self._afresh = False
+                    await self._offers.drop()
                 self._offers.settle()
                 async with self.taking:
                     due = await self._claim()
@@ -134,7 +141,7 @@ class Dispatcher:
                     alarm = None
                 if due is not None and alarm is None:
                     alarm = due, jobs.spawn(self._wake_at(due), "alarm")
-                waits = not (self._alone or self.paused or self.cordoned) and self._free() > 0
+                waits = not (self._alone or self.paused) and self._free() > 0
                 if await self._offers.want(self.served() if waits else None):
                     await self._wake.wait()
         finally:

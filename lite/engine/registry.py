@@ -32,21 +32,20 @@ def machine_load() -> float:
 
 
 class Registry:
-    """Heartbeat and lease renewal in one beat, so that a worker that is alive keeps what it has. `on_change` is called
-    when the backend knows us again after it had forgotten us, and when we were cordoned or uncordoned."""
+    """Heartbeat and lease renewal in one beat, so that a worker that is alive keeps what it has. `on_join` is called
+    when the backend was told who we are: at the start, after it had forgotten us, after a change of settings."""
 
     def __init__(
         self,
         context: Context,
         sessions: Sessions,
-        on_change: Callable[[Worker], None] = lambda _: None,
+        on_join: Callable[[], None] = lambda: None,
     ) -> None:
         self._context = context
         self._sessions = sessions
-        self._on_change = on_change
+        self._on_join = on_join
         self.load: Callable[[], float] = machine_load
         self._told = self._me()  # what the backend was told last
-        self._cordoned: bool | None = None  # None: not known
         self.late = 0  # beats that failed, for the metrics
         pause = context.settings.heartbeat_ms / 1000
         self.service = Service("health", self._loop, longest=pause, sleep=context.clock.sleep)
@@ -54,8 +53,8 @@ class Registry:
     async def join(self) -> Worker:
         me = self._me()
         row = await self._context.backend.register(replace(me, load=self.load()), now=self._context.clock.now())
-        self._told, self._cordoned = me, row.cordoned
-        self._on_change(row)
+        self._told = me
+        self._on_join()
         return row
 
     async def leave(self, reason: str) -> None:
@@ -76,14 +75,10 @@ class Registry:
             await self.join()
             return
         try:
-            row = await context.backend.heartbeat(context.worker, now=context.clock.now(), load=self.load())
+            await context.backend.heartbeat(context.worker, now=context.clock.now(), load=self.load())
         except NotFound:
             log.warning("the fleet had forgotten worker %s; registering again", context.worker)
             await self.join()
-            return
-        if row.cordoned is not self._cordoned:
-            self._cordoned = row.cordoned
-            self._on_change(row)
 
     async def _renew(self) -> None:
         context = self._context

@@ -20,7 +20,6 @@ from lite.engine.rescuer import Rescuer
 from lite.engine.sessions import Sessions
 from lite.errors import BackendError
 from lite.home import config_for
-from lite.model.worker import Worker
 from lite.terminal.packets import PROTOCOL
 
 log = logging.getLogger(__name__)
@@ -61,7 +60,7 @@ class Supervisor:
         self.sessions = Sessions()
         self.dispatcher = Dispatcher(context, self.sessions, alone=alone)
         self.orchestrator = Orchestrator(context, self.dispatcher.wake)
-        self.registry = Registry(context, self.sessions, self._on_registered)
+        self.registry = Registry(context, self.sessions, self.dispatcher.registered)
         self.rescuer = Rescuer(context, self.sessions, self.dispatcher, alone=alone)
         self.reloader = Reloader(
             context, self.orchestrator if self._orchestrates else None, config_for(context.home), self.dispatcher.wake
@@ -150,10 +149,6 @@ class Supervisor:
             await self.registry.leave("stopped")
         except (BackendError, TimeoutError) as error:
             log.warning("not deregistered: %s", error)
-
-    def _on_registered(self, row: Worker) -> None:
-        self.dispatcher.cordoned = row.cordoned
-        self.dispatcher.wake()
 
     def info(self) -> SupervisorInfo:
         context = self.context

@@ -106,27 +106,47 @@ async def test_agents_added_by_a_reload_are_waited_for_though_nothing_of_theirs_
     assert asked == [set(SETTINGS.agents), set(with_dev.agents)]
 
 
-async def test_a_full_a_paused_and_a_cordoned_worker_wait_for_no_offers(fleet: Build) -> None:
+async def test_a_full_worker_waits_for_no_offers(fleet: Build) -> None:
     machines = fleet({"*": HANGS}, replace(SETTINGS, slots=1))
     waiting = count_waits(machines)
     worker = await machines.start("w", "worker")
-    await worker.settle()
+    await pass_time(worker, 1)
     assert waiting == {"w"}
     blocker = await worker.submit("a")
     await worker.until_started("a")
     assert not waiting
     await worker.operations.cancel(blocker.id)
     await worker.until_states(a="cancelled")
-    await worker.settle()
+    await pass_time(worker, 1)
     assert waiting == {"w"}
+
+
+async def test_a_cordoned_worker_claims_nothing_and_goes_on_at_once_when_it_may(fleet: Build) -> None:
+    machines = fleet()
+    worker = await machines.start("w", "worker")
     await machines.backend.cordon("w", True, now=worker.clock.now())
-    await pass_time(worker, 6)
-    assert not waiting
-    await worker.submit("b")
-    await pass_time(worker, 6)
-    assert (await worker.task("b")).state is State.QUEUED
-    await machines.backend.cordon("w", False, now=worker.clock.now())
-    await worker.until_started("b")
+    await worker.submit("a")
+    await pass_time(worker, 20)
+    assert (await worker.task("a")).state is State.QUEUED
+    begun = worker.clock.now()
+    await machines.backend.cordon("w", False, now=begun)
+    await worker.until_states(a="succeeded")
+    assert worker.clock.now() - begun <= 500
+
+
+async def test_forgotten_and_registered_again_it_begins_its_wait_anew(fleet: Build) -> None:
+    """What a backend was asked by a worker it did not know is not answered."""
+    machines = fleet()
+    offer(machines, always=False)
+    asked = watch_offers(machines)
+    worker = await machines.start("w", "worker")
+    await pass_time(worker, 1)
+    await machines.backend.deregister("w", now=worker.clock.now())
+    worker.supervisor.dispatcher.wake()
+    await pass_time(worker, 1)
+    assert len(asked) == 1
+    await pass_time(worker, SETTINGS.heartbeat_ms / 1000 + 1)
+    assert len(asked) == 2
 
 
 async def test_offers_nobody_can_take_are_not_passed_round_at_full_speed(fleet: Build) -> None:
