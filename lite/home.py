@@ -88,6 +88,12 @@ class Home:
     def session_socket(self, session: str) -> Path:
         return self.socket_for(f"s/{session}.sock")
 
+    def relay_socket(self, session: str) -> Path:
+        """Where a session of another machine is reached from here."""
+        import hashlib
+
+        return self.socket_for(f"r/{hashlib.sha256(session.encode()).hexdigest()[:12]}.sock")
+
     def socket_for(self, name: str) -> Path:
         """A socket's path: below the home, or in the runtime directory under a hash when that is too long."""
         return _path(self._socket_for(name))
@@ -104,7 +110,7 @@ class Home:
     def create(self) -> None:
         """Make the directories, private to this user, with a `.gitignore` of `*`."""
         # of session sockets some may fit below the home and longer ones not
-        sockets = {self.session_socket("x" * length).parent for length in (1, 28, 40)}
+        sockets = {self.session_socket("x" * length).parent for length in (1, 28, 40)} | {self.relay_socket("").parent}
         for directory in (self.root, self.sessions, self.socket.parent, *sorted(sockets)):
             if not directory.is_relative_to(self.root):
                 _private(runtime_directory())  # below /tmp somebody else could have made it

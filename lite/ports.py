@@ -7,7 +7,7 @@ all it says and appends its events in the same atomic step, or raises and change
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from lite.model.event import Event
@@ -211,11 +211,11 @@ class Peers(Protocol):
         """As `Executor.attach`. A connection that breaks while the session goes on is taken up again where it broke."""
         ...
 
-    def recording(self, worker: Worker, session: str, offset: int, *, follow: bool) -> AsyncIterator[Packet]:
-        """What the session's program wrote, from `offset` on; with `follow`, until the session has ended (then EXIT)."""
+    def recording(self, worker: Worker, session: str, offset: int, *, follow: bool) -> AsyncGenerator[Packet, None]:
+        """What the session's program wrote, from `offset` on; with `follow` until the session has ended, then EXIT."""
         ...
 
-    def cast(self, worker: Worker, session: str, version: int) -> AsyncIterator[bytes]:
+    def cast(self, worker: Worker, session: str, version: int) -> AsyncGenerator[bytes, None]:
         """The recording as an asciicast file of that version."""
         ...
 

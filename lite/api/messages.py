@@ -272,8 +272,8 @@ class AttachBody(TypedDict, total=False):
 
 
 class AttachJson(TypedDict):
-    """`address` is the session's Unix socket ("" when there is none for this client); `ticket` opens
-    `/v1/sessions/{session}/stream` once, within 30 s."""
+    """`address` is the session's Unix socket, or one that leads to its machine ("" when there is none for this client);
+    `ticket` opens `/v1/sessions/{session}/stream` once, within 30 s."""
 
     session: str
     address: str
@@ -281,6 +281,26 @@ class AttachJson(TypedDict):
     cols: int
     rows: int
     protocol: int
+
+
+class InspectionJson(TypedDict):
+    """A look at a session. Offsets count all bytes ever recorded: `start` is the first one kept, `offset` the one after
+    the last. `activity` "": nothing runs."""
+
+    session: str
+    alive: bool
+    pid: int
+    started_at: int | None
+    last_output_at: int | None
+    start: int
+    offset: int
+    cols: int
+    rows: int
+    activity: str
+    source: str
+    rule: str
+    since: int
+    text: str  # what a waiting program asks
 
 
 class CordonBody(TypedDict, total=False):

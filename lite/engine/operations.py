@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from lite.engine.agents import AgentInfo, look_at_agents
 from lite.engine.explaining import explain_task
 from lite.engine.preparation import check_with_provider
 from lite.engine.references import find_run, find_task
-from lite.engine.runner import Runner
-from lite.engine.supervisor import Supervisor, SupervisorInfo
-from lite.errors import ExecutorError, IllegalState, NotFound, SessionRefused
+from lite.engine.session_operations import SessionOperations
+from lite.engine.supervisor import SupervisorInfo
+from lite.errors import IllegalState, NotFound
 from lite.model.event import Event
 from lite.model.ids import new_id
 from lite.model.order import Order
 from lite.model.run import Run, RunQuery, RunSpec, Submission
-from lite.model.session import Activity, Inspection, Status, session_id
 from lite.model.settings import Settings
-from lite.model.task import State, Task, TaskQuery
+from lite.model.task import Task, TaskQuery
 from lite.model.worker import Worker, WorkerState
-from lite.ports import TerminalStream
 from lite.rules.compile import compile_order, compile_plan
 from lite.rules.explain import Explanation
-from lite.terminal import packets
-
-_SEND_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,33 +34,8 @@ class PlanResult:
     created: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SendResult:
-    """What really happened to what was sent."""
-
-    result: Literal["delivered", "queued", "refused"]
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AttachOffer:
-    """How to watch or control a session: the holder's socket for a client on this machine, or a one-use ticket for the
-    API's WebSocket."""
-
-    session: str
-    address: str
-    ticket: str
-    cols: int
-    rows: int
-
-
-class Operations:
+class Operations(SessionOperations):
     """The facade over one supervisor."""
-
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
-        self._context = supervisor.context
-        self._backend = supervisor.context.backend
 
     # work
 
@@ -129,7 +98,7 @@ class Operations:
 
     async def explain(self, ref: str) -> Explanation:
         task = await find_task(self._backend, ref)
-        return await explain_task(self._context, task, self.status_of(task))
+        return await explain_task(self._context, task, await self.status_now(task))
 
     async def cancel(self, ref: str, reason: str = "user") -> Task:
         task = await find_task(self._backend, ref)
@@ -145,86 +114,6 @@ class Operations:
         task = await find_task(self._backend, ref)
         self._supervisor.dispatcher.wake()
         return await self._backend.retry(task.id, now=self._context.clock.now())
-
-    # sessions
-
-    def status_of(self, task: Task) -> Status | None:
-        """The live activity, None when no session of it runs here."""
-        runner = self._supervisor.sessions.of_task(task.id)
-        return runner.status if runner else None
-
-    def activities(self) -> AsyncIterator[tuple[str, Status]]:
-        return self._supervisor.sessions.watch()
-
-    async def inspect(self, session: str) -> Inspection:
-        runner = self._supervisor.sessions.of_session(session)
-        if runner is None or runner.reached is None:
-            raise NotFound(f"no live session {session!r}")
-        executor, handle = runner.reached
-        return await executor.inspect(handle)
-
-    async def send(self, ref: str, data: bytes) -> SendResult:
-        """Type `data` into the task's session, as it is."""
-        task = await find_task(self._backend, ref)
-        runner = self._supervisor.sessions.of_task(task.id)
-        if task.state.terminal:
-            return SendResult("refused", f"the task has {task.state.value}")
-        if runner is not None:
-            await _launched(runner)
-        if runner is None or runner.reached is None:
-            return SendResult("refused", "the task is not running")
-        executor, handle = runner.reached
-        try:
-            async with asyncio.timeout(_SEND_SECONDS):
-                stream = await executor.attach(handle, control=True, offset=packets.END)
-                try:
-                    accepted, reason = await _deliver(stream, data)
-                finally:
-                    await stream.aclose()
-        except TimeoutError:
-            return SendResult("refused", "the session did not take it in time")
-        except ExecutorError as error:
-            return SendResult("refused", error.message)
-        if accepted and runner.status.activity is Activity.WAITING:
-            await runner.answered()
-        return SendResult("delivered" if accepted else "refused", reason)
-
-    async def attach(self, ref: str, *, control: bool, local: bool) -> AttachOffer:
-        """Raises `SessionRefused` when there is no session to attach to."""
-        session, runner = await self._live(ref)
-        await _launched(runner)
-        if runner.reached is None or not runner.reached[0].capabilities().terminal:
-            raise SessionRefused("this task has no terminal (yet)", hint="qd logs -f follows its output")
-        executor, handle = runner.reached
-        seen = await executor.inspect(handle)
-        address = executor.address(handle) if local else ""
-        ticket = self._supervisor.sessions.issue(session, control, self._context.clock.monotonic())
-        return AttachOffer(session, address, ticket, seen.cols, seen.rows)
-
-    async def open_stream(self, ticket: str, *, offset: int | None) -> TerminalStream:
-        """Use a ticket. Raises `SessionRefused`."""
-        right = self._supervisor.sessions.redeem(ticket, self._context.clock.monotonic())
-        runner = self._supervisor.sessions.of_session(right.session)
-        if runner is None or runner.reached is None:
-            raise SessionRefused("the session has ended")
-        executor, handle = runner.reached
-        return await executor.attach(handle, control=right.control, offset=offset)
-
-    async def watch_session(self, session: str, offset: int) -> TerminalStream | None:
-        """The live output of a session from `offset` on; None when it does not run here (its recording has it all)."""
-        runner = self._supervisor.sessions.of_session(session)
-        if runner is None or runner.reached is None:
-            return None
-        executor, handle = runner.reached
-        return await executor.attach(handle, control=False, offset=offset)
-
-    def recording_directory(self, session: str) -> str:
-        """Raises `NotFound`."""
-        task, _, attempt = session.rpartition("-")
-        directory = self._context.home.session(session)
-        if not task.isalnum() or not attempt.isdigit() or not directory.is_dir():
-            raise NotFound(f"no recording of session {session!r}")
-        return str(directory)
 
     # the fleet
 
@@ -312,35 +201,3 @@ class Operations:
     def _accepting(self) -> None:
         if self._supervisor.stopping:
             raise IllegalState("the supervisor is stopping", hint="qd up starts another")
-
-    async def _live(self, ref: str) -> tuple[str, Runner]:
-        runner = self._supervisor.sessions.of_session(ref)
-        if runner is None:
-            task = await find_task(self._backend, ref)
-            runner = self._supervisor.sessions.of_task(task.id)
-            if runner is None:
-                if task.state is State.QUEUED:
-                    raise SessionRefused("the task is not running yet", hint=f"qd explain {task.id}")
-                last = session_id(task.id, task.attempt)
-                raise SessionRefused(f"the task has {task.state.value}", hint=f"qd logs {task.id} shows session {last}")
-        return runner.session, runner
-
-
-async def _launched(runner: Runner) -> None:
-    """A task that was just claimed gets the moment its launch takes."""
-    try:
-        async with asyncio.timeout(_SEND_SECONDS):
-            await runner.launched.wait()
-    except TimeoutError:
-        pass  # the caller sees that there is no session
-
-
-async def _deliver(stream: TerminalStream, data: bytes) -> tuple[bool, str]:
-    await stream.write((packets.INPUT, data))
-    while (packet := await stream.read()) is not None:
-        kind, payload = packet
-        if kind == packets.ACK:
-            return packets.parse_ack(payload)
-        if kind in (packets.EXIT, packets.REFUSED):
-            return False, payload.decode("utf-8", "replace") if kind == packets.REFUSED else "the session has ended"
-    return False, "the session has ended"

@@ -26,6 +26,7 @@ class Ticket:
     session: str
     control: bool
     expires: float  # monotonic seconds
+    worker: str = ""  # the other one that has the session
 
 
 class Sessions:
@@ -97,10 +98,10 @@ class Sessions:
         finally:
             self._watchers.discard(queue)
 
-    def issue(self, session: str, control: bool, now: float) -> str:
+    def issue(self, session: str, control: bool, now: float, worker: str = "") -> str:
         self._tickets = {key: one for key, one in self._tickets.items() if one.expires > now}
         ticket = secrets.token_urlsafe(24)
-        self._tickets[ticket] = Ticket(session, control, now + _TICKET_SECONDS)
+        self._tickets[ticket] = Ticket(session, control, now + _TICKET_SECONDS, worker)
         return ticket
 
     def redeem(self, ticket: str, now: float) -> Ticket:

@@ -17,8 +17,10 @@ from tests.api.stub_operations import StubOperations
 
 
 @pytest.fixture
-def operations(tmp_path: Path) -> StubOperations:
-    return StubOperations(tmp_path)
+def operations(tmp_path: Path, socket_path: str) -> StubOperations:
+    made = StubOperations(tmp_path)
+    made.relay_directory = Path(socket_path).parent / "r"
+    return made
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from lite.model.event import Event, EventKind
 from lite.model.ids import new_id
 from lite.model.order import Order
 from lite.model.run import Run, RunQuery, RunSpec
-from lite.model.session import Activity, Status
+from lite.model.session import Activity, Inspection, Status
 from lite.model.settings import Agent, Settings
 from lite.model.task import State, Task, TaskQuery, TaskSpec, Waiting
 from lite.model.worker import Worker
@@ -30,6 +30,7 @@ class Offer:
     ticket: str
     cols: int
     rows: int
+    worker: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,11 @@ class StubOperations:
         self.changed = asyncio.Condition()
         self.activity: asyncio.Queue[tuple[str, Status]] = asyncio.Queue()
         self.fail: BaseException | None = None
+        self.elsewhere = ""  # the worker an attached session is said to be with
+        self.asked_here: list[bool] = []
+        self.inspections: dict[str, Inspection] = {}
+        self.remote_recordings: dict[str, Any] = {}
+        self.relay_directory: Path | None = None
         self.token = ""
         self.address = ""
 
@@ -221,7 +227,7 @@ class StubOperations:
         await self.become(task.id, EventKind.TASK_REOPENED, state=State.QUEUED)
         return self.table[task.id]
 
-    async def send(self, ref: str, data: bytes) -> Sent:
+    async def send(self, ref: str, data: bytes, *, here: bool = False) -> Sent:
         task = await self.task(ref)
         self.calls.append(("send", data))
         return Sent("delivered") if task.state is State.RUNNING else Sent("refused", "the task is not running")
@@ -229,12 +235,33 @@ class StubOperations:
     def status_of(self, task: Task) -> Status | None:
         return self.statuses.get(task.id)
 
-    async def attach(self, ref: str, *, control: bool, local: bool) -> Offer:
+    async def attach(self, ref: str, *, control: bool, local: bool, here: bool = False) -> Offer:
         self.calls.append(("attach", (ref, control, local)))
+        self.asked_here.append(here)
         if ref not in self.streams:
             raise SessionRefused("the task is not running yet", hint="qd explain")
         self.tickets["secret"] = ref
-        return Offer(ref, "/h/s/x.sock" if local else "", "secret", 120, 40)
+        return Offer(ref, "/h/s/x.sock" if local else "", "secret", 120, 40, self.elsewhere)
+
+    async def open_remote(self, worker: str, session: str, *, control: bool, offset: int | None) -> FakeStream:
+        self.calls.append(("open_remote", (worker, session, control, offset)))
+        if self.fail is not None:
+            raise self.fail
+        return self.streams[session]
+
+    async def inspect(self, session: str, *, here: bool = False) -> Inspection:
+        self.asked_here.append(here)
+        if session not in self.inspections:
+            raise NotFound(f"no session {session!r}")
+        return self.inspections[session]
+
+    async def find_recording(self, session: str, *, here: bool = False) -> Any:
+        self.asked_here.append(here)
+        return self.remote_recordings.get(session) or self.recording_directory(session)
+
+    def relay_socket(self, session: str) -> Path:
+        assert self.relay_directory is not None
+        return self.relay_directory / f"{session}.sock"
 
     async def open_stream(self, ticket: str, *, offset: int | None) -> FakeStream:
         session = self.tickets.pop(ticket, None)

@@ -24,6 +24,7 @@ from lite.api.server.document import document
 from lite.api.server.door import Door
 from lite.api.server.edge import Edge, too_large
 from lite.api.server.parameters import known_query
+from lite.api.server.relay_socket import RelaySockets
 from lite.api.server.streams import Streams
 from lite.errors import QuarterdeckError
 from lite.rules.spelling import did_you_mean
@@ -37,9 +38,10 @@ _ABOUT = (
 
 
 def build_app(operations: Operations, closing: asyncio.Event | None = None) -> FastAPI:
-    """`closing` ends the streams."""
+    """`closing` ends the streams; `app.state.relays` are to be closed after it."""
     counts: dict[str, float] = {}
     streams = Streams(closing or asyncio.Event(), counts)
+    relays = RelaySockets(operations, streams)
     app = FastAPI(
         title="Quarterdeck",
         version=__version__,
@@ -53,12 +55,13 @@ def build_app(operations: Operations, closing: asyncio.Event | None = None) -> F
         routes_tasks.router(operations),
         routes_plans.router(operations),
         routes_events.router(operations, streams),
-        routes_sessions.router(operations, streams),
+        routes_sessions.router(operations, streams, relays),
         routes_fleet.router(operations),
         routes_supervisor.router(operations),
         routes_probes.router(operations, counts),
     ):
         app.include_router(router)
+    app.state.relays = relays
     app.add_exception_handler(QuarterdeckError, _ours)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)

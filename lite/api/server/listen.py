@@ -121,10 +121,13 @@ class ApiServer:
         finally:
             gc.enable()
         self._server = Web(app, grace_seconds=_GRACE_SECONDS, started=self.started)
+        relays = app.state.relays
         try:
+            relays.sweep()
             if not self._closing.is_set():
                 await self._server.serve(sockets=self._listening)
         finally:
+            await relays.close()
             self.started.set()
             self._ended.set()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Path, Query
+from fastapi import Depends, Path, Query
 from pydantic import AfterValidator
 from starlette.requests import HTTPConnection
 
+from lite.api.headers import HERE_ONLY
 from lite.errors import UsageError
 from lite.rules.spelling import did_you_mean, listing
 
@@ -35,6 +36,13 @@ Count = Annotated[int | None, Query(ge=1, le=100_000, description="At most this 
 Cursor = Annotated[int, Query(ge=0, le=_LARGEST, description="Events with a greater cursor")]
 Offset = Annotated[int, Query(ge=0, le=_LARGEST, description="From this logical offset on")]
 Seq = Annotated[int, Query(ge=0, le=_LARGEST, description="Tasks with a greater `seq`")]
+
+
+async def _here_only(request: HTTPConnection) -> bool:
+    return HERE_ONLY in request.headers
+
+
+Here = Annotated[bool, Depends(_here_only)]  # another worker asks for its client: it wants no third one asked
 
 
 async def known_query(request: HTTPConnection) -> None:

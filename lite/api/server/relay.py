@@ -66,6 +66,9 @@ async def _served(operations: Operations, streams: Streams, websocket: WebSocket
     if isinstance(inward, ValueError):
         await _refuse(websocket, str(inward))
         return
+    if isinstance(outward, QuarterdeckError):
+        await _refuse(websocket, outward.message)
+        return
     if isinstance(inward, WebSocketDisconnect) or isinstance(outward, ConnectionAbortedError | WebSocketDisconnect):
         return
     await _close(websocket, _GOING_AWAY if streams.closing.is_set() else _ENDED)
@@ -86,6 +89,8 @@ async def _inward(websocket: WebSocket, stream: TerminalStream, cols: int, rows:
             raise ValueError(f"packet 0x{kind:02x} is not for clients")
         try:
             await stream.write((kind, payload))
+        except packets.Malformed:
+            raise ValueError(f"packet 0x{kind:02x} has a wrong length") from None
         except QuarterdeckError:
             continue  # it has ended; what it still says goes out
 

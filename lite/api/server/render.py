@@ -13,6 +13,7 @@ from lite.api.messages import (
     AttachJson,
     ConfigJson,
     EventJson,
+    InspectionJson,
     RunJson,
     StatusJson,
     TaskJson,
@@ -21,7 +22,7 @@ from lite.api.messages import (
 )
 from lite.model.event import Event
 from lite.model.run import Run
-from lite.model.session import Status, session_id
+from lite.model.session import Inspection, Status, session_id
 from lite.model.settings import Settings
 from lite.model.task import State, Task, Waiting
 from lite.model.worker import Worker
@@ -29,11 +30,12 @@ from lite.terminal.packets import PROTOCOL
 
 if TYPE_CHECKING:
     from lite.engine.agents import AgentInfo
-    from lite.engine.operations import AttachOffer
+    from lite.engine.session_operations import AttachOffer
     from lite.engine.supervisor import SupervisorInfo
     from lite.rules.explain import Explanation
 
 _MASK = "***"
+_MOST_TEXT = 4000  # characters
 
 
 def task_json(task: Task, status: Status | None) -> TaskJson:
@@ -182,10 +184,30 @@ def agent_json(info: AgentInfo) -> AgentJson:
     }
 
 
-def attach_json(offer: AttachOffer) -> AttachJson:
+def inspection_json(session: str, seen: Inspection) -> InspectionJson:
+    status = seen.status if seen.alive else None
+    return {
+        "session": session,
+        "alive": seen.alive,
+        "pid": seen.pid,
+        "started_at": seen.started_at,
+        "last_output_at": seen.last_output_at,
+        "start": seen.start,
+        "offset": seen.offset,
+        "cols": seen.cols,
+        "rows": seen.rows,
+        "activity": status.activity.value if status else "",
+        "source": status.source if status else "",
+        "rule": status.rule if status else "",
+        "since": status.since if status else 0,
+        "text": status.text[:_MOST_TEXT] if status else "",
+    }
+
+
+def attach_json(offer: AttachOffer, address: str) -> AttachJson:
     return {
         "session": offer.session,
-        "address": offer.address,
+        "address": address,
         "ticket": offer.ticket,
         "cols": offer.cols,
         "rows": offer.rows,

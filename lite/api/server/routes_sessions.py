@@ -11,10 +11,11 @@ from fastapi import APIRouter, Query, Response, WebSocket
 from lite.api import messages
 from lite.api.server import bodies
 from lite.api.server.answers import answer, described
-from lite.api.server.parameters import Offset, Ref, SessionId
+from lite.api.server.parameters import Here, Offset, Ref, SessionId
 from lite.api.server.playback import framed, plain, play
 from lite.api.server.relay import relay
-from lite.api.server.render import attach_json
+from lite.api.server.relay_socket import RelaySockets
+from lite.api.server.render import attach_json, inspection_json
 from lite.api.server.streams import Streams, pieces_of, with_heartbeat
 from lite.recordings.cast import cast_lines
 from lite.recordings.reader import Recording
@@ -29,8 +30,13 @@ _STREAMS = {"out": packets.OUT, "err": packets.ERR}
 _CAST_BYTES = 64 * 1024
 
 
-def router(operations: Operations, streams: Streams) -> APIRouter:
+def router(operations: Operations, streams: Streams, relays: RelaySockets) -> APIRouter:
     routes = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+
+    @routes.get("/{session}", responses=described(messages.InspectionJson))
+    async def inspect(session: SessionId, here: Here) -> Response:
+        """A look at it, live or ended, wherever it is."""
+        return answer(inspection_json(session, await operations.inspect(session, here=here)))
 
     @routes.get(
         "/{session}/recording",
@@ -38,6 +44,7 @@ def router(operations: Operations, streams: Streams) -> APIRouter:
     )
     async def recording(
         session: SessionId,
+        here: Here,
         offset: Offset = 0,
         stream: Annotated[Literal["", "out", "err"], Query(description="Only this one")] = "",
         follow: Annotated[bool, Query(description="Go on until the session has ended")] = False,
@@ -45,9 +52,12 @@ def router(operations: Operations, streams: Streams) -> APIRouter:
     ) -> Response:
         """What the session's program wrote. `format=packets` has offsets and streams, as attached clients get them; a
         gap of no length is a heartbeat, an exit packet the end of a followed session."""
-        kept = Recording(operations.recording_directory(session))
-        first = max(offset, kept.start())
-        packeted = play(operations, session, kept, offset, follow=follow)
+        found = await operations.find_recording(session, here=here)
+        if isinstance(found, str):
+            kept = Recording(found)
+            first, packeted = kept.start(), play(operations, session, kept, offset, follow=follow)
+        else:
+            first, packeted = found.start, found.play(offset, follow=follow)
         only = _STREAMS.get(stream)
         if form == "raw":
             pieces = plain(packeted, only)
@@ -55,23 +65,26 @@ def router(operations: Operations, streams: Streams) -> APIRouter:
             pieces = with_heartbeat(framed(packeted, only), packets.gap(0, 0))
         else:
             pieces = framed(packeted, only)
-        return streams.answer(pieces, "application/octet-stream", {"x-offset": str(first)})
+        return streams.answer(pieces, "application/octet-stream", {"x-offset": str(max(offset, first))})
 
     @routes.get("/{session}/cast", responses=described("application/x-asciicast", "asciicast"))
-    async def cast(session: SessionId, version: Annotated[Literal["2", "3"], Query()] = "3") -> Response:
+    async def cast(session: SessionId, here: Here, version: Annotated[Literal["2", "3"], Query()] = "3") -> Response:
         """The recording for asciinema and other players."""
-        directory = operations.recording_directory(session)
-        lines = cast_lines(
-            Recording(directory), version=int(version), title=session, exit_code=_exit_code(Path(directory))
-        )
+        found = await operations.find_recording(session, here=here)
+        if not isinstance(found, str):
+            return streams.answer(found.cast(int(version)), "application/x-asciicast")
+        lines = cast_lines(Recording(found), version=int(version), title=session, exit_code=_exit_code(Path(found)))
         return streams.answer(pieces_of(_blocks(lines)), "application/x-asciicast")
 
     @routes.post("/{ref}/attach", responses=described(messages.AttachJson))
-    async def attach(ref: Ref, body: bodies.Attach = None) -> Response:
-        """`ref` is a session or a task. A client on the same machine (`local`) gets the session's own socket."""
+    async def attach(ref: Ref, here: Here, body: bodies.Attach = None) -> Response:
+        """`ref` is a session or a task. A client on the same machine (`local`) gets the session's own socket, or one of
+        ours that leads to it."""
         wanted = body or {}
-        offer = await operations.attach(ref, control=wanted.get("control", True), local=wanted.get("local", False))
-        return answer(attach_json(offer))
+        control, local = wanted.get("control", True), wanted.get("local", False)
+        offer = await operations.attach(ref, control=control, local=local, here=here)
+        elsewhere = local and offer.worker
+        return answer(attach_json(offer, relays.offer(offer.session, offer.worker) if elsewhere else offer.address))
 
     @routes.websocket("/{session}/stream")
     async def stream_session(websocket: WebSocket, session: SessionId, ticket: str = "") -> None:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from lite.api import messages
 from lite.api.server import bodies
 from lite.api.server.answers import answer, answer_list, described
-from lite.api.server.parameters import Count, Name, Ref, Seq
+from lite.api.server.parameters import Count, Here, Name, Ref, Seq
 from lite.api.server.render import explanation_json, task_json
 from lite.errors import UsageError
 from lite.model.task import State, Task, TaskQuery
@@ -80,9 +80,9 @@ def router(operations: Operations) -> APIRouter:
         return answer(show(await operations.retry(ref)))
 
     @routes.post("/{ref}/send", responses=described(messages.SendJson))
-    async def send(ref: Ref, body: bodies.Send) -> Response:
-        """Type into the task's session."""
-        done = await operations.send(ref, bodies.bytes_from(body))
+    async def send(ref: Ref, body: bodies.Send, here: Here) -> Response:
+        """Type into the task's session. `ref` may be the session too."""
+        done = await operations.send(ref, bodies.bytes_from(body), here=here)
         return answer({"result": done.result, "reason": done.reason})
 
     return routes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, MutableMapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,12 @@ from fastapi import Response
 from lite.aio.tasks import spawn
 from lite.api.server.edge import Receive, Scope, Send
 from lite.api.server.web import ABORT
-from lite.errors import IllegalState
+from lite.errors import IllegalState, PeerUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+log = logging.getLogger(__name__)
 
 SEND_SECONDS = 30.0
 HEARTBEAT_SECONDS = 10.0
@@ -80,6 +83,9 @@ class _Streaming(Response):
                 job.cancel()
             results = await asyncio.gather(pumping, *others, return_exceptions=True)
         failed = results[0]
+        if isinstance(failed, PeerUnavailable):
+            await _break_off(scope, receive, failed)
+            return
         if isinstance(failed, Exception):
             raise failed
         if self._streams.closing.is_set() and isinstance(failed, asyncio.CancelledError):
@@ -92,6 +98,15 @@ class _Streaming(Response):
             async for piece in pieces:
                 await limited(scope, send, {"type": "http.response.body", "body": piece, "more_body": True})
         await limited(scope, send, {"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _break_off(scope: Scope, receive: Receive, why: Exception) -> None:
+    """The end of what was begun cannot be told; the reader sees it break, asks again and is told why."""
+    log.info("a stream broke off: %s", why)
+    abort = scope.get(ABORT)
+    if abort is not None:
+        abort()
+        await _gone(receive)
 
 
 async def limited(scope: Scope, send: Send, message: dict[str, Any]) -> None:
