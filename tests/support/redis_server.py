@@ -148,7 +148,7 @@ class RedisServer:
         os.kill(self.pid, signal.SIGCONT)
         os.waitid(os.P_PID, self.pid, os.WCONTINUED)
 
-    def ask(self, *words: str | int) -> Any:
+    def ask(self, *words: str | bytes | int) -> Any:
         """The answer to one command, on a connection of its own. Raises `hiredis.ReplyError`."""
         answer = _ask(self.unix_path, self.password, *words)
         if isinstance(answer, hiredis.ReplyError):
@@ -239,7 +239,7 @@ def _free_port() -> int:
     raise RuntimeError("no free port was found")
 
 
-def _ask(path: Path, password: str, *words: str | int) -> Any:
+def _ask(path: Path, password: str, *words: str | bytes | int) -> Any:
     reader = hiredis.Reader()
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(PATIENCE)
@@ -249,8 +249,8 @@ def _ask(path: Path, password: str, *words: str | int) -> Any:
         return _exchange(connection, reader, *words)
 
 
-def _exchange(connection: socket.socket, reader: hiredis.Reader, *words: str | int) -> Any:
-    encoded = [str(word).encode() for word in words]
+def _exchange(connection: socket.socket, reader: hiredis.Reader, *words: str | bytes | int) -> Any:
+    encoded = [word if isinstance(word, bytes) else str(word).encode() for word in words]
     connection.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded))
     while (answer := reader.gets()) is False:
         data = connection.recv(65_536)

@@ -41,9 +41,9 @@ _SILENCE_SECONDS = 15.0  # on the channel; then the server is asked whether it i
 _AT_ONCE = 1000
 
 # First what this consumer has not settled, then what a dead one took, then what is new. One entry after the other: the
-# answer must not grow with what strangers write. ARGV: group, consumer, limit, bytes, bytes of a letter, id of the entry
-# which this consumer has just been given for the first time, ms, where to look on for the dead, bytes of a wrong field,
-# how many of them.
+# answer must not grow with what strangers write. ARGV: group, consumer, limit, bytes, bytes of a letter, the entry that
+# this consumer has just been given for the first time, ms, where to look on for the dead, bytes of a wrong field, how
+# many of them.
 _TAKE = """
 local stream, group, consumer = KEYS[1], ARGV[1], ARGV[2]
 local room, bytes, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -216,12 +216,12 @@ class RedisBridge:
         try:
             while True:
                 await self._hearing.connect()
-                missed = self._heard_on and self._heard_on != self._subscriptions
+                asked = 0 < self._heard_on != self._subscriptions  # who knows what was said meanwhile
                 self._heard_on = self._subscriptions
-                asked = self._is_ask(await self._listen())
+                asked = asked or self._is_ask(await self._listen())
                 while (more := await self._hearing.hear(patience=0)) is not None:
                     asked = self._is_ask(more) or asked
-                if asked or missed:
+                if asked:
                     return
         except Exception as error:
             await self._hearing.drop()
@@ -239,7 +239,8 @@ class RedisBridge:
             await link.drop()
 
     async def _subscribe(self, link: Link) -> None:
-        await link.hear("SUBSCRIBE", self._channel, patience=self._patience)
+        if await link.hear("SUBSCRIBE", self._channel, patience=self._patience) is None:
+            raise TimeoutError("no answer to a SUBSCRIBE")
         self._subscriptions += 1
         hit("bridge.listens", times=self._subscriptions)
 
@@ -254,7 +255,10 @@ class RedisBridge:
 
     def _is_ask(self, heard: Any) -> bool:
         """Our own asks come back to us too."""
-        return isinstance(heard, list) and len(heard) == 3 and heard[0] == b"message" and heard[2] != self._name
+        if not isinstance(heard, list) or len(heard) != 3 or heard[0] != b"message":
+            return False
+        hit("bridge.heard", own=heard[2] == self._name)
+        return bool(heard[2] != self._name)
 
 
 def _lost(error: Exception) -> bool:
