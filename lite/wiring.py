@@ -68,6 +68,8 @@ def build_supervisor(home: Home, start: Start) -> Supervisor:
         role=start.role,
         notes=_notes(settings),
     )
+    if not alone:
+        _join_others(context)
     return Supervisor(context, alone=alone)
 
 
@@ -90,6 +92,16 @@ def open_backend(home: Home, settings: Settings) -> tuple[Backend, Clock]:
 
     shared = SharedClock()
     return RedisBackend(redis_options(settings), shared.heard), shared
+
+
+def _join_others(context: Context) -> None:
+    """What only a backend that many share needs."""
+    from lite.backends.redis.bridge import RedisBridge
+    from lite.config.backend import redis_options
+    from lite.peers.http_peers import HttpPeers
+
+    context.bridge = RedisBridge(redis_options(context.settings))
+    context.peers = HttpPeers(context.clock)
 
 
 def _notes(settings: Settings) -> Sequence[str]:
