@@ -21,6 +21,8 @@ from lite.ports import Clock, RecordHandle, TerminalStream
 
 _DEADLY = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGQUIT)
 
+LAPSED = Outcome(OutcomeKind.UNEXECUTABLE, Reason.LOST, "its lease ran out: nobody renewed it")
+
 WatchStatus = Callable[[Status], None]
 
 
@@ -49,6 +51,8 @@ class Session:
     started_at: int
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    lapsed: asyncio.Event = field(default_factory=asyncio.Event)
+    leash: Job | None = None  # ends it should it not be kept again
     signum: int = int(signal.SIGTERM)  # what ended it, if it was stopped
     outcome: Outcome | None = None
     status: Status | None = None
@@ -71,25 +75,49 @@ class World:
         self.sessions[session.handle] = session
         self._jobs.spawn(self._run(session), session.handle)
 
+    def keep(self, session: Session, seconds: float) -> None:
+        """It may go on for that long, unless this is said again."""
+        if session.leash is not None:
+            session.leash.cancel()
+        session.leash = self._jobs.spawn(self._lapse(session, seconds), f"{session.handle} leash")
+
     async def close(self) -> None:
         await self._jobs.cancel()
 
+    async def _lapse(self, session: Session, seconds: float) -> None:
+        if seconds > 0:
+            await self.clock.sleep(seconds)
+        session.lapsed.set()
+
     async def _run(self, session: Session) -> None:
+        play = self._jobs.spawn(self._play(session), f"{session.handle} play")
+        lapse = self._jobs.spawn(session.lapsed.wait(), f"{session.handle} lapse")
+        await asyncio.wait([play, lapse], return_when=asyncio.FIRST_COMPLETED)
+        if play.done():
+            lapse.cancel()
+            session.outcome = play.result()
+        else:
+            await _end(play)
+            session.outcome = LAPSED
+        if session.leash is not None:
+            session.leash.cancel()
+        session.ended.set()
+
+    async def _play(self, session: Session) -> Outcome:
         behaviour = session.behaviour
         life = self._jobs.spawn(self._live(session), f"{session.handle} life")
         stop = self._jobs.spawn(session.stopped.wait(), f"{session.handle} stop")
-        await asyncio.wait([life, stop], return_when=asyncio.FIRST_COMPLETED)
-        if life.done():
+        try:
+            await asyncio.wait([life, stop], return_when=asyncio.FIRST_COMPLETED)
+            if life.done():
+                if behaviour.output is not None:
+                    _write_output(session.request, behaviour.output)
+                return behaviour.outcome
+        finally:
             stop.cancel()
-            outcome = behaviour.outcome
-            if behaviour.output is not None:
-                _write_output(session.request, behaviour.output)
-        else:
             await _end(life)
-            await self.clock.sleep(behaviour.stubborn)
-            outcome = Outcome(OutcomeKind.FAILED, Reason.SIGNAL, "stopped", signal=session.signum)
-        session.outcome = outcome
-        session.ended.set()
+        await self.clock.sleep(behaviour.stubborn)
+        return Outcome(OutcomeKind.FAILED, Reason.SIGNAL, "stopped", signal=session.signum)
 
     async def _live(self, session: Session) -> None:
         behaviour = session.behaviour
@@ -128,6 +156,7 @@ class FakeExecutor:
         self._script = script or {}
         self._name_of = name_of or self._default_name
         self._held: set[str] = set()
+        self._prepared: dict[str, Session] = {}  # not let go yet
 
     def __repr__(self) -> str:
         return f"<FakeExecutor holding {len(self._held)}, {len(self.calls)} calls>"
@@ -148,8 +177,13 @@ class FakeExecutor:
         if behaviour.start_fails:
             raise ExecutorError(behaviour.start_fails)
         handle = f"1:{request.session}"
-        await record(handle)
         session = Session(handle, request, behaviour, request.token, self._world.clock.now())
+        self._prepared[handle] = session
+        try:
+            await record(handle)
+        finally:
+            del self._prepared[handle]
+        session.started_at = self._world.clock.now()
         self._world.let_go(session)
         self._held.add(handle)
         return handle
@@ -203,6 +237,12 @@ class FakeExecutor:
 
     async def attach(self, handle: str, *, control: bool, offset: int | None = None) -> TerminalStream:
         raise SessionRefused("a fake session has no terminal")
+
+    async def keep(self, handle: str, ttl_ms: int) -> None:
+        self._note("keep", handle, ttl_ms)
+        session = self._prepared.get(handle) or self._session(handle)
+        if not session.ended.is_set():
+            self._world.keep(session, ttl_ms / 1000)
 
     def watch_status(self, handle: str, callback: WatchStatus) -> None:
         session = self._session(handle)

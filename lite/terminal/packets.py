@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import struct
 
-PROTOCOL = 1
+PROTOCOL = 2
 OLDEST_PROTOCOL = 1  # a supervisor adopts holders as old as this
+KEEP_PROTOCOL = 2  # the first that knows KEEP
 MAX_PAYLOAD = 1 << 20
 
 # client to session
@@ -21,6 +22,7 @@ SIGNAL = 0x04  # signum u8
 STOP = 0x05  # grace ms u32
 GO = 0x06  # let the prepared program start (supervisor only)
 INSPECT = 0x07  # answered by INFO
+KEEP = 0x08  # until u64, ms since boot: the session ends by itself then, unless told again (supervisor only)
 
 # session to client
 WELCOME = 0x81  # protocol u16, holder's pid u32, cols u16, rows u16, start u64 (first offset kept), end u64, state u8
@@ -52,6 +54,7 @@ _PAIR16 = struct.Struct(">HH")
 _PAIR64 = struct.Struct(">QQ")
 _INFO = struct.Struct(">BIQQHH")
 _STARTED = struct.Struct(">IQ")
+_KEEP = struct.Struct(">Q")
 
 Packet = tuple[int, bytes]
 Malformed = struct.error  # what the `parse_` functions raise for a payload of the wrong length
@@ -175,3 +178,11 @@ def started(pid: int, at_ms: int) -> bytes:
 
 def parse_started(payload: bytes) -> tuple[int, int]:
     return _STARTED.unpack(payload)
+
+
+def keep(until_ms: int) -> bytes:
+    return encode(KEEP, _KEEP.pack(until_ms))
+
+
+def parse_keep(payload: bytes) -> int:
+    return int(_KEEP.unpack(payload)[0])

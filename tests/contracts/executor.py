@@ -7,11 +7,13 @@ class TestMine(ExecutorContract):
     def failing(self): ...
     def lasting(self): ...         # runs until it is stopped
     def leaving(self, path): ...   # leaves something at `path` as soon as it runs; None: cannot
+    def spreading(self, path): ... # as `lasting`, with a daemon whose pid is in the file `path`; None: cannot
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -19,13 +21,14 @@ import pytest
 
 from lite.errors import HandleGone, SessionRefused
 from lite.model.session import SessionRequest
-from lite.model.task import OutcomeKind
+from lite.model.task import OutcomeKind, Reason
 from lite.ports import Executor
 from providers.base import Launch
 
 Make = Callable[[], Awaitable[Executor]]
 
 SECONDS = 30.0
+SOON, LATE = 400, 600_000  # ms: a lease that runs out in the test, one that does not
 
 
 class Recorded(list[str]):
@@ -46,6 +49,9 @@ class ExecutorContract:
         raise NotImplementedError
 
     def leaving(self, path: Path) -> Launch | None:
+        return None
+
+    def spreading(self, path: Path) -> Launch | None:
         return None
 
     @pytest.fixture
@@ -222,6 +228,83 @@ class ExecutorContract:
         await executor.stop(handle, grace_ms=0)
         await _ended(executor, handle)
 
+    async def test_what_is_not_kept_again_ends_by_itself(
+        self, make: Make, ask: Callable[..., SessionRequest], tmp_path: Path
+    ) -> None:
+        executor = await make()
+        if not executor.capabilities().recover:
+            pytest.skip("its sessions end with it")
+        daemon = tmp_path / "daemon"
+        launch = self.spreading(daemon)
+        handle = await executor.start(ask(launch or self.lasting()), Recorded())
+        pid = await pid_in(daemon) if launch else 0
+        begun = time.monotonic()
+        await executor.keep(handle, SOON)
+        outcome = await _ended(executor, handle)
+        assert time.monotonic() - begun > SOON / 1000 - 0.01  # clocks are read in whole ms
+        assert (outcome.kind, outcome.reason) == (OutcomeKind.UNEXECUTABLE, Reason.LOST)
+        assert "nobody renewed it" in outcome.detail
+        assert not (await executor.inspect(handle)).alive
+        assert not pid or not process_lives(pid)
+
+    async def test_what_is_kept_again_lives_and_what_was_never_kept_too(
+        self, make: Make, ask: Callable[..., SessionRequest]
+    ) -> None:
+        first = await make()
+        if not first.capabilities().recover:
+            pytest.skip("its sessions end with it")
+        alone = await first.start(ask(self.lasting()), Recorded())
+        kept = await first.start(ask(self.lasting()), Recorded())
+        left = await first.start(ask(self.lasting()), Recorded())
+        await first.keep(kept, SOON)
+        await first.keep(left, SOON)
+        await first.keep(kept, LATE)
+        await first.close()
+        second = await make()
+        for handle in (alone, kept, left):
+            await second.recover(handle, 2)
+        assert (await _ended(second, left)).reason == Reason.LOST
+        for handle in (alone, kept):
+            assert (await second.inspect(handle)).alive
+            await second.stop(handle, grace_ms=1000)
+            assert (await _ended(second, handle)).reason != Reason.LOST
+
+    async def test_it_may_be_kept_before_it_is_let_go(self, make: Make, ask: Callable[..., SessionRequest]) -> None:
+        """So that whoever dies just after letting it go leaves nothing that goes on for ever."""
+        executor = await make()
+        if not executor.capabilities().recover:
+            pytest.skip("its sessions end with it")
+
+        async def keep(handle: str) -> None:
+            await executor.keep(handle, SOON)
+
+        handle = await executor.start(ask(self.lasting()), keep)
+        assert (await _ended(executor, handle)).kind in (OutcomeKind.UNEXECUTABLE, OutcomeKind.RESCHEDULED)
+
+    async def test_a_lease_that_is_over_ends_it_at_once_though_it_was_longer_before(
+        self, make: Make, ask: Callable[..., SessionRequest]
+    ) -> None:
+        executor = await make()
+        if not executor.capabilities().recover:
+            pytest.skip("its sessions end with it")
+        handle = await executor.start(ask(self.lasting()), Recorded())
+        await executor.keep(handle, LATE)
+        await executor.keep(handle, 0)
+        assert (await _ended(executor, handle)).reason == Reason.LOST
+
+    async def test_an_ended_session_is_kept_without_a_word_and_an_unknown_one_is_gone(
+        self, make: Make, ask: Callable[..., SessionRequest]
+    ) -> None:
+        executor = await make()
+        if not executor.capabilities().recover:
+            pytest.skip("its sessions end with it")
+        handle = await executor.start(ask(self.failing()), Recorded())
+        assert (await _ended(executor, handle)).kind is OutcomeKind.FAILED
+        await executor.keep(handle, 0)
+        assert (await _ended(executor, handle)).kind is OutcomeKind.FAILED
+        with pytest.raises(HandleGone):
+            await executor.keep("nothing", LATE)
+
 
 async def _ended(executor: Executor, handle: str):  # type: ignore[no-untyped-def]
     return await asyncio.wait_for(executor.wait(handle), SECONDS)
@@ -235,3 +318,18 @@ async def until_running(executor: Executor, handle: str) -> None:
             if seen.pid or seen.started_at:
                 return
             await asyncio.sleep(0.01)
+
+
+async def pid_in(path: Path) -> int:
+    async with asyncio.timeout(SECONDS):
+        while True:
+            if path.exists() and (text := path.read_text()).endswith("\n"):
+                return int(text)
+            await asyncio.sleep(0.01)
+
+
+def process_lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from lite.terminal import packets
 from providers.base import Launch
 from tests.contracts.executor import ExecutorContract, Make
 from tests.executors.sessions import PATH, Desk, alive, ended, finish, pid_in, read_all, recorded, until
+from tests.executors.test_trees import SLEEPER
 
 
 class TestLocalContract(ExecutorContract):
@@ -34,6 +36,12 @@ class TestLocalContract(ExecutorContract):
 
     def leaving(self, path: Path) -> Launch:
         return Launch(argv=("touch", str(path)))
+
+    def spreading(self, path: Path) -> Launch:
+        """A daemon of its own session that ignores every signal it can."""
+        script = "import subprocess, sys, time; subprocess.Popen(sys.argv[1:]); time.sleep(600)"
+        daemon = (sys.executable, "-c", SLEEPER, "daemon+ignore", str(path), SLEEPER)
+        return Launch(argv=(sys.executable, "-c", script, *daemon))
 
 
 async def test_a_terminal_controls_the_program(desk: Desk) -> None:

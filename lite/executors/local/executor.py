@@ -18,6 +18,7 @@ from lite.executors.local.exitfile import read_exit
 from lite.executors.local.handle import Handle, parse_handle
 from lite.executors.local.holder import STARTED_NAME
 from lite.executors.local.launchfile import LaunchFile, reclaim_launch, remove_launch, write_launch
+from lite.executors.local.leash import boot_ms
 from lite.executors.local.link import Link
 from lite.executors.local.nursery_link import NurseryGone, NurseryLink
 from lite.executors.local.outcomes import outcome_of, parse_exit
@@ -83,13 +84,14 @@ class LocalExecutor:
         except (OSError, TimeoutError, SessionRefused) as error:
             await self._sweep(handle)
             raise ExecutorError(f"the session's holder does not answer: {error}") from error
+        self._links[text] = link
         try:
             await record(text)
         except BaseException:
+            self._links.pop(text, None)
             await link.abandon()
             link.close()
             raise
-        self._links[text] = link
         link.go()
         return text
 
@@ -179,6 +181,11 @@ class LocalExecutor:
             if ended is None:
                 raise HandleGone(f"session {parsed.session} cannot be reached: {error}") from error
             return RecordedStream(parsed.directory, wanted, ended)
+
+    async def keep(self, handle: str, ttl_ms: int) -> None:
+        link = self._link(handle)
+        if not link.outcome.done():
+            link.keep(boot_ms() + max(ttl_ms, 0))
 
     def watch_status(self, handle: str, callback: Callable[[Status], None]) -> None:
         self._link(handle).watch(callback)

@@ -13,6 +13,7 @@ EXITED = "exited"  # the program ended: exit_code or signal
 LAUNCH = "launch"  # it could not be started: exit_code 126 or 127, message
 NEVER_STARTED = "never-started"  # nobody let it go
 MACHINE = "machine"  # this machine could not start it: no process or no terminal to be had
+LAPSED = "lapsed"  # nobody renewed its lease: message; all of it was killed
 HOLDER_LOST = "holder-lost"  # the holder died; what it left was killed
 
 

@@ -19,6 +19,7 @@ from lite.executors.local.channels import Channels
 from lite.executors.local.clients import Clients
 from lite.executors.local.ending import Ending, signal_foreground
 from lite.executors.local.launchfile import LaunchFile, take_launch
+from lite.executors.local.leash import Leash
 from lite.executors.local.poller import READ, Poller
 from lite.executors.local.screen import Screen
 from lite.recordings.layout import SIZE
@@ -67,6 +68,7 @@ class Holder:
         self._clients = Clients(self, self._poller, recording)
         self._recording = recording
         self._ending = Ending(launch.session, launch.home, subreaper=subreaper.become("qd-holder"))
+        self._leash = Leash()
         self._screen = Screen()
         self._state = packets.PREPARED
         self._program: program.Program | None = None
@@ -94,10 +96,13 @@ class Holder:
         hung_up = self._channels.due if self._channels is not None else None
         times = (self._ending.due, self._deadline, hung_up, self._write_again)
         due = [at for at in times if at is not None]
-        return max(min(due) - time.monotonic(), 0) if due else None
+        patience = max(min(due) - time.monotonic(), 0) if due else None
+        return patience if self._ended else self._leash.patience(patience)
 
     def _timers(self) -> None:
         now = time.monotonic()
+        if not self._ended and self._leash.ran_out():
+            self.stop(0)
         if self._program is not None and self._state == packets.RUNNING:
             due = self._ending.due
             if due is not None and due <= now and self._ending.step(now, self._program.pid, self._program.terminal):
@@ -216,6 +221,9 @@ class Holder:
         elif self._state == packets.RUNNING and not self._ended:
             self._ending.stop(time.monotonic(), grace_ms / 1000)
 
+    def keep(self, until: int) -> None:
+        self._leash.keep(until)
+
     def go(self) -> None:
         if self._state == packets.PREPARED:
             self._start()
@@ -293,7 +301,8 @@ class Holder:
         code = os.waitstatus_to_exitcode(status) if status is not None else None
         self._finish(
             {
-                "kind": exitfile.EXITED,
+                "kind": exitfile.LAPSED if self._leash.over else exitfile.EXITED,
+                "message": self._leash.why or None,
                 "exit_code": code if code is not None and code >= 0 else None,
                 "signal": -code if code is not None and code < 0 else None,
                 "left": self._ending.left,

@@ -35,6 +35,8 @@ class Link:
         self._jobs = jobs
         self._lost = lost
         self._writer: asyncio.StreamWriter | None = None
+        self._protocol = packets.PROTOCOL  # the holder's
+        self._until: int | None = None  # what it was told last by `keep`
         self._replies: dict[int, deque[asyncio.Future[bytes]]] = {packets.ACK: deque(), packets.INFO: deque()}
         self._callbacks: list[Callable[[Status], None]] = []
 
@@ -57,13 +59,14 @@ class Link:
                 kind, payload = found[0]
                 if kind == packets.REFUSED:
                     raise SessionRefused(payload.decode("utf-8", "replace"))
-                protocol, pid, *_, self.state = packets.parse_welcome(payload)
-                if protocol < packets.OLDEST_PROTOCOL or pid != self.handle.pid:
-                    raise ConnectionResetError(f"somebody else answers there: pid {pid}, protocol {protocol}")
+                self._protocol, pid, *_, self.state = packets.parse_welcome(payload)
+                if self._protocol < packets.OLDEST_PROTOCOL or pid != self.handle.pid:
+                    raise ConnectionResetError(f"somebody else answers there: pid {pid}, protocol {self._protocol}")
             except BaseException:
                 writer.close()
                 raise
         self._writer = writer
+        self._say_until()
         for kind, payload in found[1:]:
             self._take(kind, payload)
         self._jobs.spawn(self._listen(reader, writer, decoder), self.handle.session)
@@ -72,6 +75,17 @@ class Link:
         assert self._writer is not None
         self._writer.write(packets.encode(packets.GO))
         self.state = packets.RUNNING
+
+    def keep(self, until: int) -> None:
+        """The session may go on until this time (ms since boot); said again should the connection be made anew."""
+        if self._until is None and self._protocol < packets.KEEP_PROTOCOL:
+            log.warning("%s: its holder is of an older version and would go on without its lease", self.handle.session)
+        self._until = until
+        self._say_until()
+
+    def _say_until(self) -> None:
+        if self._writer is not None and self._until is not None and self._protocol >= packets.KEEP_PROTOCOL:
+            self._writer.write(packets.keep(self._until))
 
     async def abandon(self) -> None:
         """Hang up; a session that was not let go ends by itself, and this returns when it has."""

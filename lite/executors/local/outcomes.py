@@ -32,7 +32,7 @@ def outcome_of(fields: dict[str, Any]) -> Outcome:
         return Outcome(OutcomeKind.FAILED, Reason.LAUNCH, message, exit_code=code)
     if kind == exitfile.NEVER_STARTED:
         return Outcome(OutcomeKind.RESCHEDULED, Reason.INFRASTRUCTURE, message)
-    reason = Reason.LOST if kind == exitfile.HOLDER_LOST else Reason.INFRASTRUCTURE
+    reason = Reason.LOST if kind in (exitfile.LAPSED, exitfile.HOLDER_LOST) else Reason.INFRASTRUCTURE
     return Outcome(OutcomeKind.UNEXECUTABLE, reason, message)
 
 
