@@ -12,11 +12,13 @@ from lite.aio.probe import hit
 from lite.aio.service import Service
 from lite.engine.context import Context
 from lite.engine.orchestrator import Orchestrator
-from lite.errors import QuarterdeckError
+from lite.errors import BackendError, QuarterdeckError
 from lite.model.event import Event, EventKind
 from lite.model.settings import Settings
 
 log = logging.getLogger(__name__)
+
+_LONGEST_BACKOFF_SECONDS = 5.0
 
 FIXED = ("backend", "redis", "synchronous", "executor", "worker_name", "listen")  # read once, at the start
 
@@ -33,7 +35,10 @@ class Reloader:
         self._orchestrator = orchestrator
         self._path = path
         self._changed = changed
-        self.service = Service("watch config", self._loop)
+        self._unrouted = False  # queued work is still to be routed by the settings as they are
+        self.service = Service("watch config", self._watch)
+        sleep = context.clock.sleep
+        self.hearing = Service("hear reloads", self._hear, longest=_LONGEST_BACKOFF_SECONDS, sleep=sleep)
 
     async def reload(self) -> Settings:
         """Read the file again. Raises what loading raises (`ConfigInvalid`, `NotSupported`), keeping the settings."""
@@ -51,19 +56,33 @@ class Reloader:
         self.last_error = ""
         if fresh != self._context.settings:
             self._context.settings = fresh
-            await self._context.backend.append(Event(EventKind.CONFIG_RELOADED, now, data={"path": fresh.path}))
-            if self._orchestrator is not None:
-                await self._orchestrator.reroute()
+            self._unrouted = self._orchestrator is not None
             self._changed()
+            await self._context.backend.append(Event(EventKind.CONFIG_RELOADED, now, data={"path": fresh.path}))
+        await self._route_again()
         hit("reloader.reloaded")
         return fresh
+
+    async def reload_fleet(self) -> Settings:
+        """As `reload`; then whoever shares our backend is asked to do the same."""
+        fresh = await self.reload()
+        if self._context.bridge is not None:
+            await self._context.bridge.ask_reload()
+        return fresh
+
+    async def _route_again(self) -> None:
+        if self._unrouted and self._orchestrator is not None:
+            await self._orchestrator.reroute()
+            self._unrouted = False
+            self._changed()
 
     def _refuse_fixed(self, fresh: Settings) -> None:
         for name in FIXED:
             if getattr(fresh, name) != getattr(self._context.settings, name):
                 log.warning("%s: a change of %s takes effect at the next start", self._path, name)
 
-    async def _loop(self) -> None:
+    async def _watch(self) -> None:
+        await self._route_again()
         folder = self._path.parent
         target = str(self._path)
 
@@ -71,7 +90,21 @@ class Reloader:
             return path == target
 
         async for _ in awatch(folder, watch_filter=ours, recursive=False, step=50, debounce=400):
-            try:
-                await self.reload()
-            except QuarterdeckError:
-                continue  # said already; the last good settings stay
+            await self._try()
+
+    async def _hear(self) -> None:
+        bridge = self._context.bridge
+        assert bridge is not None
+        await self._route_again()
+        while True:
+            await bridge.reload_asked()
+            await self._try()
+
+    async def _try(self) -> None:
+        """Raises `BackendError`; then what is left to do is done when the service begins anew."""
+        try:
+            await self.reload()
+        except BackendError:
+            raise
+        except QuarterdeckError:
+            pass  # said already; the last good settings stay

@@ -91,6 +91,7 @@ class Supervisor:
             *((self.dispatcher.service, self.registry.service) if self._works else ()),
             self.rescuer.service,
             self.reloader.service,
+            *((self.reloader.hearing,) if self.context.bridge is not None else ()),
         )
 
     async def start(self) -> None:
@@ -175,4 +176,6 @@ class Supervisor:
         if self._works:
             for executor in self.context.executors.values():
                 await executor.close()
+        if self.context.bridge is not None:
+            await self.context.bridge.close()
         await self.context.backend.close()
