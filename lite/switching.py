@@ -112,7 +112,7 @@ def _recall(home: Home) -> Place | None:
         return Place("sqlite", RedisSettings()) if home.database.exists() else None
     try:
         told = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict) or told.get("format") != _FORMAT:
         raise ValueError("the file is not ours")
