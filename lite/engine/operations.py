@@ -161,7 +161,7 @@ class Operations(SessionOperations):
         return self._context.address
 
     async def reload(self) -> Settings:
-        return await self._supervisor.reloader.reload()
+        return await self._supervisor.reloader.reload_fleet()
 
     def supervisor(self) -> SupervisorInfo:
         return self._supervisor.info()
