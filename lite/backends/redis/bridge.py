@@ -163,7 +163,8 @@ class RedisBridge:
         self._takers.pop(letter.id, None)
 
     async def refuse(self, letter: Letter, reason: str, *, now: int) -> None:
-        dead = ("id", letter.id, "reason", reason[:MAX_REASON], "payload", letter.payload[:MAX_PAYLOAD], "time", now)
+        why = reason[:MAX_REASON].encode("utf-8", "backslashreplace")
+        dead = ("id", letter.id, "reason", why, "payload", letter.payload[:MAX_PAYLOAD], "time", now)
         arguments = (GROUP, letter.id, self._takers.get(letter.id, ""), MAX_DEAD, *dead)
         async with self._writing:
             try:
