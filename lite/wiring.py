@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from lite.clock import SystemClock
 from lite.config.address import TLS_SCHEME
 from lite.config.load import load_settings
+from lite.config.orders import read_order
 from lite.config.overrides import Overrides
 from lite.config.plan import load_plan
 from lite.engine.context import Context, Role
@@ -65,6 +66,7 @@ def build_supervisor(home: Home, start: Start) -> Supervisor:
         node=node,
         load_plan=load_plan,
         load_settings=read_settings,
+        read_order=read_order,
         role=start.role,
         notes=_notes(settings),
     )

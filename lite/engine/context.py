@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from lite.home import Home
-from lite.model.order import Plan
+from lite.model.order import Order, Plan
 from lite.model.settings import Agent, Settings
 from lite.ports import Backend, Bridge, Clock, Executor, Peers
 from providers.base import Capabilities, Provider
@@ -16,6 +16,7 @@ from providers.base import Capabilities, Provider
 Role = Literal["all", "orchestrator", "worker"]
 LoadPlan = Callable[[str, str, str], Plan]  # text, source, cwd
 LoadSettings = Callable[[], Settings]
+ReadOrder = Callable[[bytes], Order]  # raises `UsageError`
 
 
 class Providers(Protocol):
@@ -44,6 +45,7 @@ class Context:
     node: str
     load_plan: LoadPlan
     load_settings: LoadSettings
+    read_order: ReadOrder
     random: random.Random = field(default_factory=random.Random)
     role: Role = "all"
     bridge: Bridge | None = None  # None: nobody sends work around the API

@@ -21,7 +21,7 @@ from lite.model.run import Run, RunQuery, RunSpec, Submission
 from lite.model.settings import Settings
 from lite.model.task import Task, TaskQuery
 from lite.model.worker import Worker, WorkerState
-from lite.rules.compile import compile_order, compile_plan
+from lite.rules.compile import compile_plan
 from lite.rules.explain import Explanation
 
 
@@ -42,20 +42,7 @@ class Operations(SessionOperations):
     async def submit(self, order: Order) -> tuple[Task, bool]:
         """The task (a new one, or by key the one that stands for it) and whether it was created."""
         self._accepting()
-        needs = tuple([(await find_task(self._backend, ref)).id for ref in order.needs])
-        now = self._context.clock.now()
-        spec = compile_order(
-            order,
-            self._context.settings,
-            self._context.providers.capabilities(),
-            task_id=new_id(),
-            now=now,
-            needs=needs,
-        )
-        check_with_provider(self._context, spec)
-        self._supervisor.dispatcher.wake()  # its claim follows the submission into the same commit
-        done = await self._backend.submit(Submission(tasks=(spec,)), now=now)
-        return done.tasks[0], done.created[0]
+        return await self._supervisor.submit(order)
 
     async def submit_plan(
         self, text: str, source: str, cwd: str, *, key: str = "", dry_run: bool = False
@@ -183,6 +170,9 @@ class Operations(SessionOperations):
             "process_cpu_seconds_total": times.user + times.system,
             "process_start_time_seconds": supervisor.started_at / 1000,
         }
+        if supervisor.intake is not None:
+            values["quarterdeck_letters_taken_total"] = supervisor.intake.taken
+            values["quarterdeck_letters_refused_total"] = supervisor.intake.refused
         for service in supervisor.services:
             health = service.health()
             values[f'quarterdeck_service_restarts_total{{service="{health.name}"}}'] = health.restarts

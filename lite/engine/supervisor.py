@@ -13,13 +13,17 @@ from lite.aio.probe import hit
 from lite.aio.service import Service, ServiceHealth
 from lite.engine.context import Context
 from lite.engine.dispatcher import SHUTDOWN, Dispatcher
+from lite.engine.intake import Intake
 from lite.engine.orchestrator import Orchestrator
 from lite.engine.registry import Registry
 from lite.engine.reloader import Reloader
 from lite.engine.rescuer import Rescuer
 from lite.engine.sessions import Sessions
+from lite.engine.submitting import submit_order
 from lite.errors import BackendError
 from lite.home import config_for
+from lite.model.order import Order
+from lite.model.task import Task
 from lite.terminal.packets import PROTOCOL
 
 log = logging.getLogger(__name__)
@@ -65,6 +69,7 @@ class Supervisor:
         self.reloader = Reloader(
             context, self.orchestrator if self._orchestrates else None, config_for(context.home), self.dispatcher.wake
         )
+        self.intake = Intake(context, context.bridge, self.submit) if context.bridge and self._orchestrates else None
         self.ready = False
         self.stop_asked: asyncio.Future[bool] | None = None  # result: keep sessions?
         self.started_at = 0
@@ -91,6 +96,7 @@ class Supervisor:
             *((self.dispatcher.service, self.registry.service) if self._works else ()),
             self.rescuer.service,
             self.reloader.service,
+            *((self.intake.service,) if self.intake is not None else ()),
             *((self.reloader.hearing,) if self.context.bridge is not None else ()),
         )
 
@@ -118,6 +124,10 @@ class Supervisor:
             raise
         self.ready = True
         hit("supervisor.ready", adopted=adopted)
+
+    async def submit(self, order: Order) -> tuple[Task, bool]:
+        """See `submit_order`."""
+        return await submit_order(self.context, order, self.dispatcher.wake)
 
     def ask_stop(self, *, keep_sessions: bool) -> None:
         """Let whoever waits for `stop_asked` stop us; the first word counts."""

@@ -74,6 +74,7 @@ def _supervisor(root: Path, synchronous: str) -> Supervisor:
         node="bench",
         load_plan=lambda *_: (_ for _ in ()).throw(NotImplementedError),
         load_settings=lambda: settings,
+        read_order=lambda _: (_ for _ in ()).throw(NotImplementedError),
     )
     return Supervisor(context)
 

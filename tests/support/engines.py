@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lite.clock import VirtualClock
+from lite.config.orders import read_order
 from lite.config.plan import load_plan
 from lite.engine.context import Context, Role
 from lite.engine.operations import Operations
@@ -69,6 +70,7 @@ class Engine:
             node=node,
             load_plan=load_plan,
             load_settings=load_settings or (lambda: settings),
+            read_order=read_order,
             random=random.Random(1),
             role=role,
             bridge=bridge,
