@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 from lite.aio.probe import hit
 from lite.aio.service import Service
@@ -16,7 +17,7 @@ from lite.engine.offers import Offers
 from lite.engine.runner import Runner
 from lite.engine.sessions import Sessions
 from lite.errors import BackendError
-from lite.model.task import Claim, ClaimRequest, OutcomeKind, Reason, Renewal, State, TaskQuery
+from lite.model.task import Claim, ClaimRequest, Lease, OutcomeKind, Reason, Renewal, State, TaskQuery
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Dispatcher:
         """Run a lease that was claimed or rescued. Should an earlier one of the same task still be at work here (the
         store may have lost its last moments), it is stopped first."""
         before = self._sessions.of_task(claim.task.id)
-        runner = Runner(self._context, self._sessions, claim, adopted=adopted)
+        runner = Runner(self._context, self._sessions, claim, adopted=adopted, fenced=not self._alone)
         self._sessions.add(runner)
         self._running[runner] = self._runners.spawn(self._run(runner, before, adopted), runner.session)
         return runner
@@ -175,11 +176,20 @@ class Dispatcher:
         """Leases of ours that nobody here runs: the answer that told of them was lost on the way."""
         context = self._context
         mine = await context.backend.tasks(TaskQuery(states=(State.RUNNING,), worker=context.worker))
-        for task in mine:
-            runner = self._sessions.of_task(task.id)
-            if task.lease is not None and (runner is None or runner.lease.token < task.lease.token):
-                log.warning("%s: its lease %d was granted unheard", task.id, task.lease.token)
-                self.run(Claim(task, task.lease), adopted=bool(task.handle))
+        unknown = {task.id: task for task in mine if task.lease is not None and self._is_new(task.lease)}
+        leases = [task.lease for task in unknown.values() if task.lease is not None]
+        if not leases:
+            return
+        ttl = context.settings.lease_ms
+        for renewal in await context.backend.renew(leases, now=context.clock.now(), ttl_ms=ttl):
+            if not renewal.lost and self._is_new(renewal.lease):
+                task = unknown[renewal.lease.task]
+                log.warning("%s: its lease %d was granted unheard", task.id, renewal.lease.token)
+                self.run(Claim(replace(task, lease=renewal.lease), renewal.lease), adopted=bool(task.handle))
+
+    def _is_new(self, lease: Lease) -> bool:
+        runner = self._sessions.of_task(lease.task)
+        return runner is None or runner.lease.token < lease.token
 
     async def _pass_on(self) -> None:
         """What was offered to us while we stopped is for others."""

@@ -85,11 +85,13 @@ class Registry:
         leases = self._sessions.leases()
         if not leases:
             return
-        renewals = await context.backend.renew(leases, now=context.clock.now(), ttl_ms=context.settings.lease_ms)
+        ttl = context.settings.lease_ms
+        until = context.clock.monotonic() + ttl / 1000  # however late the answer comes
+        renewals = await context.backend.renew(leases, now=context.clock.now(), ttl_ms=ttl)
         for renewal in renewals:
             runner = self._sessions.of_task(renewal.lease.task)
             if runner is not None and runner.lease.token == renewal.lease.token:
-                runner.renewed(renewal)
+                runner.renewed(renewal, until)
         hit("registry.beat", leases=len(leases))
 
     def _me(self) -> Worker:

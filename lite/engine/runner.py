@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import Awaitable
 from dataclasses import replace
 from pathlib import Path
 
 from lite.aio.probe import hit
 from lite.aio.tasks import Jobs
 from lite.engine.context import Context
+from lite.engine.fence import Fence
 from lite.engine.judgement import Interruption, judge
 from lite.engine.preparation import output_path, parser_for, prepare
 from lite.engine.sessions import Sessions
@@ -28,9 +30,14 @@ _WRITE_RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
 class Runner:
-    """One attempt, from the lease to its recorded outcome. `run` never raises for what an attempt may do."""
+    """One attempt, from the lease to its recorded outcome. `run` never raises for what an attempt may do.
 
-    def __init__(self, context: Context, sessions: Sessions, claim: Claim, *, adopted: bool = False) -> None:
+    `fenced`: another worker may take the lease over once it has run out. So the session is told to end with it, the
+    program is stopped here when it could not be renewed in time, and nothing is written any more."""
+
+    def __init__(
+        self, context: Context, sessions: Sessions, claim: Claim, *, adopted: bool = False, fenced: bool = False
+    ) -> None:
         self.task: Task = claim.task
         self.lease: Lease = claim.lease
         self.status = Status(Activity.STARTING, "engine", "claim", context.clock.now())
@@ -40,8 +47,9 @@ class Runner:
         self._sessions = sessions
         self._adopted = adopted
         self.launched = asyncio.Event()  # there is a session, or there will be none
+        self.lost = False  # somebody else may have the lease: nothing may be written, nothing may run
         self._interruption: Interruption | None = None
-        self._lost = False
+        self._fence = Fence(context, claim.lease) if fenced else None
         self._running = False
         self._transcript: Transcript | None = None
         self._waiting: Waiting | None = claim.task.waiting
@@ -63,12 +71,22 @@ class Runner:
     async def run(self) -> None:
         """Everything; returns when the outcome is recorded, the lease is lost or (by cancellation) we let go."""
         try:
+            if self._fence is not None:
+                self._jobs.spawn(self._watch_lease(self._fence), "lease")
             if self.task.cancel:
                 self.cancelled(self.task.cancel)
             outcome = await (self._resume() if self._adopted else self._launch())
+            self._running = False
             hit("runner.ended", task=self.task.id)
-            await self._finish(outcome)
-        except LeaseLost:
+            await self._jobs.cancel()  # what it came to is true however late it is told
+            if self._fence is not None and self._fence.over and outcome.reason == Reason.LOST:
+                self._lose(outcome.detail)
+            if self.lost:
+                await self._give_up()
+            else:
+                await self._finish(outcome)
+        except LeaseLost as lost:
+            self._lose(lost.message)
             await self._give_up()
         finally:
             self.launched.set()
@@ -84,14 +102,20 @@ class Runner:
         if self._running:
             self._jobs.spawn(self._stop(), "stop")
 
-    def renewed(self, renewal: Renewal) -> None:
-        """Take the answer of the common renewal."""
+    def renewed(self, renewal: Renewal, until: float | None = None) -> None:
+        """Take the answer of the common renewal; `until` (monotonic seconds) is what it was asked for."""
         if renewal.lost:
-            self._lost = True
-            self.interrupt(Interruption(OutcomeKind.RESCHEDULED, Reason.LOST))
+            self._sessions.fenced_writes += until is not None
+            self._lose("another worker has it, or may have it")
+            return
+        if self.lost:
             return
         if renewal.lease.token == self.lease.token:
             self.lease = renewal.lease
+            if self._fence is not None and until is not None:
+                self._fence.extend(until)
+                if self._running and self.reached is not None:
+                    self._jobs.spawn(self._fence.tell(*self.reached), "keep")
         if renewal.cancel:
             self.cancelled(renewal.cancel)
 
@@ -136,11 +160,15 @@ class Runner:
         """Called by the executor before the program is let go."""
         assert self.executor is not None
         hit("runner.handle", task=self.task.id)
-        recorded = f"{self.executor.name}:{handle}"
-        self.task = await self._context.backend.record(
-            self.lease, Progress(handle=recorded, started=True), now=self._context.clock.now()
+        self._still_ours()
+        progress = Progress(handle=f"{self.executor.name}:{handle}", started=True)
+        self.task = await self._written(
+            self._context.backend.record(self.lease, progress, now=self._context.clock.now())
         )
         hit("runner.recorded", task=self.task.id)
+        self._still_ours()
+        if self._fence is not None:
+            await self._fence.tell(self.executor, handle)
 
     async def _resume(self) -> Outcome:
         """Re-attach to what a dead supervisor started; start nothing."""
@@ -152,6 +180,8 @@ class Runner:
             await executor.recover(handle, self.lease.token)
         except HandleGone as gone:
             return Outcome(OutcomeKind.UNEXECUTABLE, Reason.LOST, gone.message)
+        if self._fence is not None:
+            await self._fence.tell(executor, handle)
         hit("runner.adopted", task=self.task.id)
         self._now_running()
         directory = str(self._context.home.session(self.session))
@@ -180,7 +210,8 @@ class Runner:
         verdict: Verdict | None = None
         if self._transcript is not None:
             verdict = await asyncio.to_thread(self._transcript.end, ended)
-        self._publish(Status(Activity.STOPPED, "holder", "exit", self._context.clock.now()))
+        if not self.lost:
+            self._publish(Status(Activity.STOPPED, "holder", "exit", self._context.clock.now()))
         return judge(ended, verdict, self._interruption, _read_output(directory))
 
     async def _follow(self, executor: Executor, handle: str, transcript: Transcript) -> None:
@@ -250,38 +281,78 @@ class Runner:
             await self._write(Progress(waiting=waiting, answered=waiting is None))
 
     async def _write(self, progress: Progress) -> None:
+        if self.lost:
+            return
         try:
-            self.task = await self._context.backend.record(self.lease, progress, now=self._context.clock.now())
-        except LeaseLost:
-            self._lost = True
-            self.interrupt(Interruption(OutcomeKind.RESCHEDULED, Reason.LOST))
+            self.task = await self._written(
+                self._context.backend.record(self.lease, progress, now=self._context.clock.now())
+            )
+        except LeaseLost as lost:
+            self._lose(lost.message)
         except BackendError as error:
             log.warning("%s: not recorded: %s", self.session, error)
+
+    async def _written(self, write: Awaitable[Task]) -> Task:
+        """Raises what `write` raises; counts what came too late."""
+        try:
+            return await write
+        except LeaseLost:
+            self._sessions.fenced_writes += 1
+            raise
+
+    # the lease
+
+    async def _watch_lease(self, fence: Fence) -> None:
+        await fence.run_out()
+        self._lose("its lease ran out: it could not be renewed in time")
+
+    def _still_ours(self) -> None:
+        if self.lost:
+            raise LeaseLost(f"{self.session}: its lease was lost meanwhile")
+
+    def _lose(self, why: str) -> None:
+        """The lease is lost: whatever still runs here must not go on, and nothing more may be written."""
+        if self.lost:
+            return
+        self.lost = True
+        log.warning("%s: lease lost, stopping: %s", self.session, why)
+        ending = self._interruption is not None
+        self.interrupt(Interruption(OutcomeKind.RESCHEDULED, Reason.LOST, why))
+        if ending and self._running and self._fence is not None:
+            self._jobs.spawn(self._stop(), "stop")  # at once, however gently it was being ended
+
+    async def _give_up(self) -> None:
+        if self.reached is not None:
+            await self._stop()
+        self._publish(Status(Activity.STOPPED, "engine", "lease", self._context.clock.now()))
 
     # ending
 
     async def _stop(self) -> None:
         assert self.executor is not None
         hit("runner.stopping", task=self.task.id)
+        grace = self._context.settings.stop_grace_ms
+        if self.lost and self._fence is not None:
+            await self._fence.cut(self.executor, self.handle)
+            grace = 0
         try:
-            await self.executor.stop(self.handle, grace_ms=self._context.settings.stop_grace_ms)
+            await self.executor.stop(self.handle, grace_ms=grace)
         except ExecutorError as error:
             log.info("%s: %s", self.session, error)
 
     async def _finish(self, outcome: Outcome) -> None:
         """Record the outcome, for as long as it takes: the program has ended, its end must not be lost."""
-        if self._lost:
-            raise LeaseLost(f"{self.session}: another worker has taken over")
         count = self.task.failures + 1 if outcome.kind is OutcomeKind.FAILED else self.task.faults + 1
         delay = 0
         if outcome.kind in (OutcomeKind.FAILED, OutcomeKind.UNEXECUTABLE):
             delay = backoff(count, self._context.settings.retry, self._context.random.uniform(-1, 1))
         tries = 0
         while True:
+            self._still_ours()
             self._sessions.finishing(self, True)
             try:
-                self.task = await self._context.backend.finish(
-                    self.lease, outcome, now=self._context.clock.now(), delay_ms=delay
+                self.task = await self._written(
+                    self._context.backend.finish(self.lease, outcome, now=self._context.clock.now(), delay_ms=delay)
                 )
                 break
             except OutputTooLarge as error:
@@ -297,12 +368,6 @@ class Runner:
                 tries += 1
         hit("runner.finished", task=self.task.id)
         await self._destroy()
-
-    async def _give_up(self) -> None:
-        """The lease is lost: whatever still runs here must not go on, and nothing more may be written."""
-        log.warning("%s: lease lost, stopping", self.session)
-        if self.reached is not None:
-            await self._stop()
 
     async def _destroy(self) -> None:
         if self.reached is not None:

@@ -37,6 +37,7 @@ class Sessions:
         self._watchers: set[asyncio.Queue[tuple[str, Status]]] = set()
         self._tickets: dict[str, Ticket] = {}
         self._finishing: set[Runner] = set()
+        self.fenced_writes = 0  # that came too late and were refused, for the metrics
         self.on_free: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
@@ -81,7 +82,8 @@ class Sessions:
         return runner if runner and session_id(task, runner.lease.attempt) == session else None
 
     def leases(self) -> list[Lease]:
-        return [runner.lease for runner in self._by_task.values()]
+        """To be renewed."""
+        return [runner.lease for runner in self._by_task.values() if not runner.lost]
 
     def publish(self, task: str, status: Status) -> None:
         for queue in self._watchers:
