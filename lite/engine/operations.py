@@ -166,6 +166,7 @@ class Operations(SessionOperations):
             "quarterdeck_claims_total": supervisor.dispatcher.claimed,
             "quarterdeck_rescues_total": supervisor.rescuer.rescued,
             "quarterdeck_heartbeats_late_total": supervisor.registry.late,
+            "quarterdeck_fenced_writes_total": supervisor.sessions.fenced_writes,
             "quarterdeck_ready": float(supervisor.ready),
             "process_cpu_seconds_total": times.user + times.system,
             "process_start_time_seconds": supervisor.started_at / 1000,
