@@ -83,6 +83,13 @@ def configuration(home: Home) -> Iterator[Finding]:
         yield Finding("config", ERROR, str(error), error.hint or f"correct {path}; qd config validate checks it")
         return
     yield Finding("config", OK, f"{path if path.is_file() else 'no file, defaults'}: {len(settings.agents)} agent(s)")
+    if settings.backend != "sqlite":
+        from lite.config.backend import redis_options
+
+        try:
+            redis_options(settings)
+        except QuarterdeckError as error:  # a supervisor that runs has an environment of its own
+            yield Finding("backend", WARNING, f"cannot be reached from this shell: {error}", error.hint)
 
 
 def supervisor(home: Home, client: Client) -> Iterator[Finding]:

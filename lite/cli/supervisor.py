@@ -106,7 +106,7 @@ def _down_options(parser: ArgumentParser) -> None:
 def _down(context: Context, arguments: Namespace) -> int:
     client = context.client()
     status = client.status()
-    running = client.tasks(state=["running"])
+    running = client.tasks(state=["running"], worker=status["worker"])
     asks = running and not (arguments.keep_sessions or arguments.yes or context.json)
     if asks and sys.stdin.isatty() and sys.stderr.isatty():
         print(

@@ -76,3 +76,15 @@ def test_doctor_makes_findings_of_the_warnings(qd: Qd, redis: FakeSupervisor) ->
     redis.routes["GET", "/v1/agents"] = []
     found = [(one["level"], one["message"]) for one in qd("doctor", "--json").json if one["check"] == "backend"]
     assert found == [("ok", "Redis redis://h:6379/0, keys qd:*, 7.2, AOF"), ("warning", WARNING)]
+
+
+def test_doctor_says_before_a_start_that_the_password_is_missing(
+    qd: Qd, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.create()
+    (home.root / "quarterdeck.yaml").write_text("backend: {url: redis://h, password: {env: NOT_THERE}}\n")
+    (found,) = (one for one in qd("doctor", "--json").json if one["check"] == "backend")
+    assert found["level"] == "warning"
+    assert "quarterdeck.yaml:1:27: the variable NOT_THERE has no password in it" in found["message"]
+    monkeypatch.setenv("NOT_THERE", SECRET)
+    assert [one for one in qd("doctor", "--json").json if one["check"] == "backend"] == []

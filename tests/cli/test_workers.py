@@ -123,3 +123,11 @@ def test_deregister_forgets_and_passes_a_refusal_on(qd: Qd, supervisor: FakeSupe
     result = qd("workers", "deregister", "w-1")
     assert result.code == 2
     assert result.err == "qd: worker w-1 is alive\n    stop it first: qd down on n\n"
+
+
+def test_down_counts_only_what_runs_here(qd: Qd, supervisor: FakeSupervisor) -> None:
+    supervisor.routes["POST", "/v1/shutdown"] = {"ok": True}
+    assert qd("down", "-y").out == "stopped\n"
+    assert [query for _, path, query, _ in supervisor.asked if path == "/v1/tasks"] == [
+        {"state": ["running"], "worker": ["w-1"]}
+    ]
