@@ -41,6 +41,7 @@ ALLOWED = frozenset(
     }
 )
 _PREFIXES = ("LC_", "XDG_")
+_NEVER = frozenset({"QD_BACKEND", "QD_REDIS_PASSWORD"})  # the fleet's own way to its store, and no agent's
 
 
 def build_environment(
@@ -52,6 +53,8 @@ def build_environment(
     allowed = ALLOWED | set(more)
     prefixes = (*_PREFIXES, *(entry[:-1] for entry in more if entry.endswith("*")))
     env = {key: value for key, value in ours.items() if key in allowed or key.startswith(prefixes)}
+    for key in _NEVER & env.keys():
+        del env[key]
     env["TERM"] = "xterm-256color"
     env["COLORTERM"] = "truecolor"
     for layer in layers:

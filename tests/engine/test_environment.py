@@ -31,3 +31,11 @@ def test_later_layers_win_and_some_are_removed() -> None:
 
 def test_a_needs_name_becomes_a_variable() -> None:
     assert need_variable("a.b-c_1") == "QD_NEEDS_A_B_C_1"
+
+
+def test_the_way_to_the_store_is_never_passed_on() -> None:
+    ours = {"QD_BACKEND": "redis://:secret@host", "QD_REDIS_PASSWORD": "secret", "QD_DEBUG": "1"}
+    for allow in (["QD_*"], ["*"], ["QD_BACKEND", "QD_REDIS_PASSWORD", "QD_DEBUG"]):
+        env = build_environment(ours, allow)
+        assert "secret" not in str(env)
+        assert env["QD_DEBUG"] == "1"
