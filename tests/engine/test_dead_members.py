@@ -53,7 +53,7 @@ async def test_restarted_in_time_it_adopts_its_own_at_once_and_no_other_touches_
     first = await started_on(machines, "w1")
     await machines.start("w2", "worker")
     await machines.kill("w1")
-    await pass_time(orchestrator, 2 * LEASE - BEAT - 2)
+    await pass_time(orchestrator, LEASE - BEAT - 2)  # its program goes on for as long as its lease
     again = await machines.start("w1")
     row = await again.task("a")
     assert (row.state, row.worker, row.attempt) == (State.RUNNING, "w1", 1)
@@ -65,6 +65,24 @@ async def test_restarted_in_time_it_adopts_its_own_at_once_and_no_other_touches_
     assert (verbs.count("recover"), verbs.count("start")) == (1, 0)
     assert not any(verb == "start" for verb, _, _ in machines.engines["w2"].executor.calls)
     await check(again)
+
+
+async def test_restarted_after_its_lease_ran_out_it_tells_at_once_that_the_program_has_ended(fleet: Build) -> None:
+    """The program ended with the lease; who comes back before anybody takes over need not wait for that."""
+    machines = fleet({"a": [LONG, Behaviour()]})
+    orchestrator = await machines.start("o", "orchestrator")
+    await started_on(machines, "w1")
+    await machines.kill("w1")
+    await pass_time(orchestrator, 2 * LEASE - BEAT - 2)
+    assert (await orchestrator.task("a")).worker == "w1"
+    assert not machines.alive((await orchestrator.task("a")).id)
+    begun = orchestrator.clock.now()
+    await machines.start("w1")
+    await orchestrator.until_states(a="succeeded", step=0.1)
+    assert orchestrator.clock.now() - begun < 2000  # one back-off
+    row = await orchestrator.task("a")
+    assert (row.attempt, row.failures, row.faults) == (2, 0, 1)
+    await check(orchestrator)
 
 
 async def test_without_a_restart_it_runs_elsewhere_after_two_lease_lengths_and_not_before(fleet: Build) -> None:
@@ -281,7 +299,7 @@ async def test_paused_past_its_lease_it_comes_back_to_refused_writes(fleet: Buil
 
 async def test_an_outage_of_the_backend_condemns_nobody(fleet: Build) -> None:
     """Who could not reach it had no chance to renew: what was seen before it is no evidence after it."""
-    machines = fleet({"a": LONG})
+    machines = fleet({"a": [LONG, Behaviour()]})
     orchestrator = await machines.start("o", "orchestrator")
     await started_on(machines, "w1")
     beats = {"heartbeat", "renew"}
@@ -293,7 +311,7 @@ async def test_an_outage_of_the_backend_condemns_nobody(fleet: Build) -> None:
     down &= beats
     assert await orchestrator.supervisor.rescuer.sweep() == 0
     down.clear()
-    await pass_time(orchestrator, 3 * LEASE)
+    await pass_time(orchestrator, LEASE - 1)  # silence is counted anew: whoever holds it has stopped it by itself
     kinds = [one.kind.value for one in await orchestrator.events()]
     assert "lease.lost" not in kinds
 
