@@ -152,6 +152,25 @@ class ClaimTopic(BackendTopic):
         moved = await desk.backend.assign(task.id, Assignment(worker="w2", before="w1"), now=desk.now)
         assert moved.assigned == "w2"
 
+    async def test_an_assignment_is_refused_when_its_team_has_moved(self, desk: Desk) -> None:
+        await desk.join("w2")
+        a, b = await desk.add("a", team="web"), await desk.add("b", team="web")
+        await desk.add("other", team="ops", priority=1)
+        await desk.take(worker="w2")
+        await desk.backend.assign(a.id, Assignment(worker="w1", seen={}), now=desk.now)
+        assert await desk.backend.team_index() == {("w1", "web"): 1, ("w2", "ops"): 1}
+        before = await desk.cursor()
+        for stale in ({}, {"w2": 1}, {"w1": 2}, {"w1": 1, "w2": 1}):
+            with pytest.raises(IllegalState):
+                await desk.backend.assign(b.id, Assignment(worker="w2", seen=stale), now=desk.now)
+        assert await desk.events(before) == []
+        claim = await desk.take(worker="w1")
+        assert claim.task.id == a.id
+        await desk.backend.assign(b.id, Assignment(worker="w2", seen={"w1": 1, "w2": 0}), now=desk.now)
+        assert await desk.backend.team_index() == {("w1", "web"): 1, ("w2", "web"): 1, ("w2", "ops"): 1}
+        await desk.finish(claim)
+        assert await desk.backend.team_index() == {("w2", "web"): 1, ("w2", "ops"): 1}
+
     async def test_only_queued_tasks_are_assigned_and_only_to_known_workers(self, desk: Desk) -> None:
         task = await desk.add("a")
         with pytest.raises(NotFound):

@@ -140,6 +140,7 @@ class LeasesTopic(BackendTopic):
             Progress(waiting=first),
             Progress(waiting=first),
             Progress(answered=True, waiting=second),
+            Progress(answered=True, waiting=second),
             Progress(answered=True),
             Progress(answered=True),
         ):
@@ -150,6 +151,8 @@ class LeasesTopic(BackendTopic):
         assert [(event.kind, event.data["id"]) for event in events] == [
             ("session.waiting", "1"),
             ("session.answered", "1"),
+            ("session.waiting", "2"),
+            ("session.answered", "2"),
             ("session.waiting", "2"),
             ("session.answered", "2"),
         ]

@@ -140,7 +140,7 @@ class TaskVerbs:
         changed, events = changes.recorded(task, progress, now)
         if changed is not task:
             self._store.still_running(changed)
-            self._log(events)
+        self._log(events)  # answered and asked the same again leaves the row as it was
         return changed
 
     def finish(self, lease: Lease, outcome: Outcome, now: int, delay_ms: int) -> Task:
