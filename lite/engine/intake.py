@@ -55,11 +55,11 @@ class Intake:
                     continue
                 if order.needs:
                     await jobs.join()  # it may need what a letter before it asks for
+                if failures:
+                    break  # what failed comes again, before those that were not tried
                 jobs.spawn(self._accept(letter, order, failures), letter.id)
                 if order.needs:
                     await jobs.join()  # looking for them takes time, in which no later letter may overtake it
-                if failures:
-                    break
             await jobs.join()
         finally:
             await jobs.cancel()
