@@ -40,7 +40,7 @@ class Dispatcher:
         self._running: dict[Runner, Job] = {}
         self._wake = asyncio.Event()
         self._offers = Offers(context, self.wake)
-        self._doubtful = False  # a lease may have been given to us without our knowledge
+        self._doubtful = False  # there may be leases of ours that nobody here runs
         self._afresh = False  # the wait for offers is to be begun anew
         self.taking = asyncio.Lock()
         self.paused = False
@@ -61,7 +61,7 @@ class Dispatcher:
         self.wake()
 
     def doubt(self) -> None:
-        """A question that may have given us leases got no answer: look for them before the next claim."""
+        """There may be leases of ours that nobody here runs: look for them before the next claim."""
         self._doubtful = True
         self.wake()
 
@@ -106,6 +106,8 @@ class Dispatcher:
         finally:
             self._running.pop(runner, None)
             self._sessions.remove(runner)
+            if runner.lost:
+                self.doubt()  # it may have run out without anybody taking it: then its end is still ours to tell
 
     async def _stop_lost(self, runner: Runner) -> None:
         job = self._running.get(runner)
@@ -173,7 +175,8 @@ class Dispatcher:
         return await context.backend.next_due(now) if free else None
 
     async def _find_unknown(self) -> None:
-        """Leases of ours that nobody here runs: the answer that told of them was lost on the way."""
+        """Leases of ours that nobody here runs: the answer that told of them was lost on the way, or the runner gave up
+        because it could not renew it, and nobody has taken it over since."""
         context = self._context
         mine = await context.backend.tasks(TaskQuery(states=(State.RUNNING,), worker=context.worker))
         unknown = {task.id: task for task in mine if task.lease is not None and self._is_new(task.lease)}
@@ -184,7 +187,7 @@ class Dispatcher:
         for renewal in await context.backend.renew(leases, now=context.clock.now(), ttl_ms=ttl):
             if not renewal.lost and self._is_new(renewal.lease):
                 task = unknown[renewal.lease.task]
-                log.warning("%s: its lease %d was granted unheard", task.id, renewal.lease.token)
+                log.warning("%s: its lease %d was found to be ours", task.id, renewal.lease.token)
                 self.run(Claim(replace(task, lease=renewal.lease), renewal.lease), adopted=bool(task.handle))
 
     def _is_new(self, lease: Lease) -> bool:

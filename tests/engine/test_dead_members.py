@@ -297,6 +297,30 @@ async def test_paused_past_its_lease_it_comes_back_to_refused_writes(fleet: Buil
     await check(orchestrator)
 
 
+async def test_what_a_worker_that_was_cut_off_says_too_late_is_refused_and_counted(fleet: Build) -> None:
+    """Its program ended in time, but word of it arrives when the attempt has long been another's."""
+    machines = fleet({"a": [Behaviour(seconds=5), Behaviour(seconds=40)]})
+    orchestrator = await machines.start("o", "orchestrator")
+    cut = await machines.start("w1", "worker", line=True)
+    await cut.submit("a")
+    await cut.until_started("a")
+    await machines.start("w2", "worker")
+    machines.lines["w1"].up.clear()
+
+    async def elsewhere() -> bool:
+        return (await orchestrator.task("a")).worker == "w2"
+
+    await orchestrator.until(elsewhere, step=0.5)
+    machines.lines["w1"].up.set()
+    await pass_time(orchestrator, 2)
+    assert cut.supervisor.sessions.fenced_writes == 1
+    assert not len(cut.supervisor.sessions)
+    await orchestrator.until_states(a="succeeded", step=0.5)
+    row = await orchestrator.task("a")
+    assert (row.attempt, row.faults) == (2, 1)
+    await check(orchestrator)
+
+
 async def test_an_outage_of_the_backend_condemns_nobody(fleet: Build) -> None:
     """Who could not reach it had no chance to renew: what was seen before it is no evidence after it."""
     machines = fleet({"a": [LONG, Behaviour()]})

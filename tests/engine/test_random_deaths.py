@@ -40,7 +40,7 @@ class Plan:
             if chance.random() < 0.03:
                 self.fails.add(at)
             outcome = FAILS if at in self.fails else Behaviour().outcome
-            self.script[f"t{at}"] = Behaviour(outcome, seconds=chance.choice((0, 1, 5, 12, 20)))
+            self.script[f"t{at}"] = Behaviour(outcome, seconds=chance.choice((0, 1, 5, 12, 60)))
             self.needs.append(chance.sample(range(max(at - 30, 0), at), chance.randint(0, min(2, at))))
             self.lanes.append(f"lane{chance.randrange(8)}" if chance.random() < 0.4 else "")
 
