@@ -62,8 +62,9 @@ class RedisBackend:
         self._server: Server | None = None
         self._specs: OrderedDict[str, TaskSpec] = OrderedDict()
         self._heard_time = heard_time
+        self._due: tuple[int, int | None] | None = None  # (now of the last claim, earliest run_at after it)
         self._follower = Follower(Link(options, "events"), self._prefix, self._place)
-        self._offers = Offers(Link(options, "offers"), self._prefix, self._place, self._hand_back)
+        self._offers = Offers(lambda: Link(options, "offers"), self._prefix, self._place, self._hand_back)
         self._link = Link(options, "verbs", self._greet)
         patience = 2 * options.answer_ms / 1000
         self._verbs = self._calls(self._link, patience)
@@ -149,6 +150,7 @@ class RedisBackend:
             self._offers.keep(request.worker, offers)
             raise
         self._offers.answered(request.worker, bool(told.get("closed")))
+        self._due = now, told.get("due") or None
         return [_claim(self._task(row)) for row in told.get("claims") or ()]
 
     async def unplaced(self, *, now: int, limit: int, skip: int = 0) -> Sequence[Task]:
@@ -167,6 +169,9 @@ class RedisBackend:
         return index
 
     async def next_due(self, now: int) -> int | None:
+        known, self._due = self._due, None
+        if known is not None and known[0] == now:
+            return known[1]  # the claim just before told; whatever others delay is offered
         return await self._look("next_due", {"now": now}) or None
 
     async def renew(self, leases: Sequence[Lease], *, now: int, ttl_ms: int) -> Sequence[Renewal]:
@@ -288,6 +293,7 @@ class RedisBackend:
         )
 
     async def _call(self, verb: str, arguments: Any, *, takes_work: bool = False) -> Any:
+        self._due = None
         try:
             return await self._verbs.do(verb, arguments, takes_work=takes_work)
         except Refusal as refusal:

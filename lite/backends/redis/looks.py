@@ -22,8 +22,8 @@ async def tasks(look: Look, query: TaskQuery) -> Rows:
     if query.ids or query.prefix:
         ids = list(dict.fromkeys(query.ids)) if query.ids else await _with_prefix(look, "ids", query.prefix)
         return _cut(_by_seq(await _by_id(look, "tasks_by_id", ids, asked)), query)
-    if query.lease_before is not None:
-        return _cut(_by_seq(await look("expired", asked) or []), query)
+    if query.lease_before is not None or query.states == (State.RUNNING,):
+        return _cut(_by_seq(await look("running", asked) or []), query)
     return await _scan(look, "tasks_by_seq", {**asked, "key": _index_of(query)}, query.newest, query.limit)
 
 
@@ -96,8 +96,6 @@ def _index_of(query: TaskQuery) -> str:
         return "assigned"
     if query.dead:
         return "dead"
-    if query.states == (State.RUNNING,):
-        return "running"
     if query.name:
         return f"name:{query.name}"
     if query.run:

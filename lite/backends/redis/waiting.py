@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from lite.errors import BackendError
 
 GROUP = "executor-group"
 ABANDONED_MS = 30_000  # an offer taken and not answered by a claim for this long goes to whoever looks
+_LOOK_SECONDS = 2.5  # between two looks for what a dead consumer took, or should have waited for
 _BLOCK_MS = 3_000  # shorter than an answer may take
 _PAUSES = (0.05, 0.2, 1.0, 2.0)
 Offer = tuple[str, str, str]  # the stream's name after the prefix, the entry, the task ("": any)
@@ -67,8 +67,9 @@ class Follower:
         failed = 0
         while True:
             try:
-                read = ("XREAD", "COUNT", 1, "BLOCK", _BLOCK_MS, "STREAMS", self._stream, f"{self.cursor}-0")
-                if await self._link.ask(*read):
+                known = self.cursor
+                read = ("XREAD", "COUNT", 1, "BLOCK", _BLOCK_MS, "STREAMS", self._stream, f"{known}-0")
+                if await self._link.ask(*read) and self.cursor == known:
                     newest = await self._link.ask("XREVRANGE", self._stream, "+", "-", "COUNT", 1)
                     self.advance(int(newest[0][0].partition(b"-")[0]))
                 failed = 0
@@ -80,104 +81,150 @@ class Follower:
 
 
 class Offers:
-    """Work offered to workers of this process, from the trigger streams of their agents and their own wake-up stream.
-    An offer taken is answered by the worker's next claim, which passes on what it does not take."""
+    """Work offered to workers of this process. An offer taken is answered by the worker's next claim, which passes on
+    what it does not take."""
 
     def __init__(
-        self, link: Link, prefix: str, place: str, hand_back: Callable[[str, Sequence[Offer]], Awaitable[None]]
+        self,
+        link: Callable[[], Link],
+        prefix: str,
+        place: str,
+        hand_back: Callable[[str, Sequence[Offer]], Awaitable[None]],
     ) -> None:
+        """`link` makes a connection: each worker waits on its own."""
         self._link = link
         self._prefix = prefix
         self._place = place
         self._hand_back = hand_back
-        self._taken: defaultdict[str, list[Offer]] = defaultdict(list)
-        self._closed: set[str] = set()  # workers that may take nothing
+        self._workers: dict[str, _Mailbox] = {}
         self._jobs = Jobs("redis offers")
-        self._groups: set[str] = set()
-        self._asking = asyncio.Lock()  # the connection takes one question at a time
 
     def take(self, worker: str) -> list[Offer]:
         """What the claim that begins now has to answer."""
-        return self._taken.pop(worker, [])
+        box = self._box(worker)
+        taken, box.taken = box.taken, []
+        return taken
 
     def keep(self, worker: str, offers: Sequence[Offer]) -> None:
         """The claim failed: the next one has to."""
-        self._taken[worker] = [*offers, *self._taken.pop(worker, [])]
+        self._box(worker).taken[:0] = offers
 
     def answered(self, worker: str, closed: bool) -> None:
-        if closed:
-            self._closed.add(worker)
-        else:
-            self._closed.discard(worker)
+        """`closed`: it may take nothing for now."""
+        self._box(worker).closed = closed
 
     async def wait(self, worker: str, agents: Collection[str]) -> None:
-        """Until there is an offer. Raises `BackendError` when the server cannot be reached."""
+        """Until there is an offer, or another reason to claim. Raises `BackendError` when nobody answers."""
+        box = self._box(worker)
         streams = [f"wake.{worker}"]
-        if worker not in self._closed:
+        if not box.closed:
             streams += [f"triggers.{agent}" for agent in agents]
         try:
-            async with self._asking:
-                while not self._taken.get(worker):
-                    await self._read(worker, streams)
+            async with box.asking:
+                while not box.taken and not await box.read(streams):
+                    pass
         except asyncio.CancelledError:
-            self._groups.clear()
-            self._jobs.spawn(self._let_go(worker, streams), "hand back")
+            box.groups.clear()
+            self._jobs.spawn(self._let_go(box, streams), "hand back")
             raise
         except Exception as error:
-            self._groups.clear()
+            box.groups.clear()
             raise mapped(error, self._place) from error
 
     async def close(self) -> None:
         await self._jobs.cancel()
-        await self._link.drop()
+        for box in self._workers.values():
+            await box.link.drop()
 
-    async def _read(self, worker: str, streams: list[str]) -> None:
-        if not self._groups.issuperset(streams):
-            await self._make_groups(streams)
-            if await self._pending(worker, streams):
-                return
-        if await self._abandoned(worker, streams):
-            return
-        keys = [f"{self._prefix}:{stream}" for stream in streams]
-        read = ("XREADGROUP", "GROUP", GROUP, worker, "COUNT", 1, "BLOCK", _BLOCK_MS, "STREAMS", *keys)
+    def _box(self, worker: str) -> _Mailbox:
+        if worker not in self._workers:
+            self._workers[worker] = _Mailbox(self._link(), self._prefix, worker)
+        return self._workers[worker]
+
+    async def _let_go(self, box: _Mailbox, streams: list[str]) -> None:
+        """The wait was given up; what had come just then is for somebody else."""
         try:
-            self._note(worker, await self._link.ask(*read, *[">"] * len(keys)))
+            async with box.asking:
+                await box.make_groups(streams)
+                await box.pending(streams)
+            offers = self.take(box.worker)
+            if offers:
+                await self._hand_back(box.worker, offers)
+        except Exception as error:  # it is found as abandoned
+            hit("redis.not-handed-back", error=error)
+
+
+class _Mailbox:
+    """The streams of one worker: the triggers of its agents, and its own wake-ups."""
+
+    def __init__(self, link: Link, prefix: str, worker: str) -> None:
+        self.link = link
+        self.worker = worker
+        self.taken: list[Offer] = []
+        self.closed = False
+        self.groups: set[str] = set()
+        self.asking = asyncio.Lock()  # the connection takes one question at a time
+        self._prefix = prefix
+        self._next_look = 0.0  # monotonic
+
+    async def read(self, streams: list[str]) -> bool:
+        """One turn; True when a claim is worth while though nothing was offered."""
+        if not self.groups.issuperset(streams):
+            await self.make_groups(streams)
+            if await self.pending(streams):
+                return True
+        now = asyncio.get_running_loop().time()
+        if now >= self._next_look:
+            self._next_look = now + _LOOK_SECONDS
+            if await self._abandoned(streams) or await self._overdue():
+                return True
+        keys = [f"{self._prefix}:{stream}" for stream in streams]
+        read = ("XREADGROUP", "GROUP", GROUP, self.worker, "COUNT", 1, "BLOCK", _BLOCK_MS, "STREAMS", *keys)
+        try:
+            self._note(await self.link.ask(*read, *[">"] * len(keys)))
         except ResponseError as error:
             if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
                 raise
-            self._groups.clear()  # the server lost them, or the worker was deregistered meanwhile
+            self.groups.clear()  # the server lost them, or the worker was deregistered meanwhile
+        return False
 
-    async def _make_groups(self, streams: list[str]) -> None:
+    async def make_groups(self, streams: list[str]) -> None:
         for stream in streams:
             try:
-                await self._link.ask("XGROUP", "CREATE", f"{self._prefix}:{stream}", GROUP, "0", "MKSTREAM")
+                await self.link.ask("XGROUP", "CREATE", f"{self._prefix}:{stream}", GROUP, "0", "MKSTREAM")
             except ResponseError as error:
                 if not str(error).startswith("BUSYGROUP"):
                     raise
-        self._groups.update(streams)
+        self.groups.update(streams)
 
-    async def _pending(self, worker: str, streams: list[str]) -> bool:
+    async def pending(self, streams: list[str]) -> bool:
         """What this very worker took before it was cut off."""
         keys = [f"{self._prefix}:{stream}" for stream in streams]
-        read = ("XREADGROUP", "GROUP", GROUP, worker, "COUNT", 100, "STREAMS", *keys)
-        return self._note(worker, await self._link.ask(*read, *["0"] * len(keys)))
+        read = ("XREADGROUP", "GROUP", GROUP, self.worker, "COUNT", 100, "STREAMS", *keys)
+        return self._note(await self.link.ask(*read, *["0"] * len(keys)))
 
-    async def _abandoned(self, worker: str, streams: list[str]) -> bool:
+    async def _abandoned(self, streams: list[str]) -> bool:
         """What a dead consumer took."""
         found = False
         for stream in streams:
-            claim = ("XAUTOCLAIM", f"{self._prefix}:{stream}", GROUP, worker, ABANDONED_MS, "0-0", "COUNT", 100)
+            claim = ("XAUTOCLAIM", f"{self._prefix}:{stream}", GROUP, self.worker, ABANDONED_MS, "0-0", "COUNT", 100)
             try:
-                _, entries, *_ = await self._link.ask(*claim)
+                _, entries, *_ = await self.link.ask(*claim)
             except ResponseError as error:
                 if not str(error).startswith("NOGROUP"):
                     raise
-                self._groups.discard(stream)
+                self.groups.discard(stream)
                 continue
-            found |= self._note(worker, [(f"{self._prefix}:{stream}".encode(), entries)])
+            found |= self._note([(f"{self._prefix}:{stream}".encode(), entries)])
         return found
 
-    def _note(self, worker: str, answer: Any) -> bool:
+    async def _overdue(self) -> bool:
+        """Is something delayed due that nobody promoted? Who was told to wait for it may be gone."""
+        time = await self.link.ask("TIME")
+        now = int(time[0]) * 1000
+        return bool(await self.link.ask("ZRANGEBYSCORE", f"{self._prefix}:delayed", "-inf", now, "LIMIT", 0, 1))
+
+    def _note(self, answer: Any) -> bool:
         found = False
         items = answer.items() if isinstance(answer, dict) else answer or ()
         for key, entries in items:
@@ -185,18 +232,6 @@ class Offers:
             for entry, fields in entries:
                 # one that was deleted meanwhile has no fields; it still has to be acknowledged
                 task = fields[fields.index(b"task") + 1].decode() if fields and b"task" in fields else ""
-                self._taken[worker].append((stream, entry.decode(), task))
+                self.taken.append((stream, entry.decode(), task))
                 found = True
         return found
-
-    async def _let_go(self, worker: str, streams: list[str]) -> None:
-        """The wait was given up; what had come just then is for somebody else."""
-        try:
-            async with self._asking:
-                await self._make_groups(streams)
-                await self._pending(worker, streams)
-            offers = self.take(worker)
-            if offers:
-                await self._hand_back(worker, offers)
-        except Exception as error:  # it is found as abandoned
-            hit("redis.not-handed-back", error=error)

@@ -21,7 +21,7 @@ local FIRST_LINES = 10000 -- of the streams that others may read or not
 local TERMINAL = {succeeded = true, failed = true, cancelled = true, skipped = true}
 local CONDEMNED = {skip = true, fail = true}
 
--- Rows are read once a call and written once a verb. A field that says nothing is not stored.
+-- Rows are read once a call and written once a verb. A field that says nothing is empty, or not there at all.
 
 local cache, changed = {}, {}
 
@@ -34,7 +34,9 @@ local function find(id)
       return nil
     end
     found = {}
-    for at = 1, #flat, 2 do found[flat[at]] = flat[at + 1] end
+    for at = 1, #flat, 2 do
+      if flat[at + 1] ~= '' then found[flat[at]] = flat[at + 1] end
+    end
     cache[id] = found
   end
   return found or nil
@@ -45,33 +47,28 @@ local function task(id)
 end
 
 local function set(row, values)
-  local id = row.id
-  local fields = changed[id]
+  local fields = changed[row.id]
   if not fields then
     fields = {}
-    changed[id] = fields
+    changed[row.id] = fields
   end
   for name, value in pairs(values) do
     if value == '' or value == NULL then value = false end
-    row[name] = value or nil
-    fields[name] = value
+    if value or row[name] then
+      row[name] = value or nil
+      fields[name] = value or ''
+    end
   end
 end
 
 local function flush()
   for id, fields in pairs(changed) do
-    local put, drop = {}, {}
+    local put, at = {}, 0
     for name, value in pairs(fields) do
-      if value then
-        put[#put + 1] = name
-        put[#put + 1] = value
-      else
-        drop[#drop + 1] = name
-      end
+      put[at + 1], put[at + 2] = name, value
+      at = at + 2
     end
-    local key = P .. 'task:' .. id
-    if #put > 0 then call('HSET', key, unpack(put)) end
-    if #drop > 0 then call('HDEL', key, unpack(drop)) end
+    if at > 0 then call('HSET', P .. 'task:' .. id, unpack(put)) end
   end
   changed = {}
 end
@@ -100,7 +97,7 @@ local function by_seq(ids)
   return rows
 end
 
--- Events: one stream, whose ids are the cursors, with an index for each task and run.
+-- Events: one stream, whose ids are the cursors; a row knows those of its task, an index those of a run.
 
 local function log(kind, at, run, id, attempt, worker, data)
   cursor = cursor + 1
@@ -117,7 +114,14 @@ local function log(kind, at, run, id, attempt, worker, data)
   say('worker', worker)
   if data ~= '{}' then say('data', data) end
   call('XADD', P .. 'events', cursor .. '-0', unpack(fields))
-  if id and id ~= '' then call('ZADD', P .. 'log:task:' .. id, cursor, cursor) end
+  if id and id ~= '' then
+    local row = find(id)
+    if row then
+      set(row, {log = row.log and row.log .. ' ' .. cursor or cursor})
+    else
+      call('ZADD', P .. 'log:task:' .. id, cursor, cursor)
+    end
+  end
   if run and run ~= '' then call('ZADD', P .. 'log:run:' .. run, cursor, cursor) end
 end
 

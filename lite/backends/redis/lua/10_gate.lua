@@ -15,7 +15,9 @@ end
 
 -- A place has become free: whom it kept waiting is offered again.
 local function release_starved()
-  for _, agent in ipairs(call('SMEMBERS', P .. 'starved')) do offer(agent, '') end
+  local starved = call('SMEMBERS', P .. 'starved')
+  if #starved == 0 then return end
+  for _, agent in ipairs(starved) do offer(agent, '') end
   call('DEL', P .. 'starved')
 end
 

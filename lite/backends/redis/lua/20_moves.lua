@@ -29,6 +29,7 @@ local function index_due(row)
   call('ZADD', P .. 'due', row.run_at, row.id)
   call('ZADD', P .. 'delayed', row.run_at, row.id)
   set(row, {delayed = 1})
+  if row.assigned then wake(row.assigned) else offer(row.agent, '') end -- somebody has to know when
 end
 
 -- It is queued from now on; `run_at`, `assigned` and the lane are the row's. The caller opens the gate.
@@ -57,7 +58,6 @@ end
 
 local function enter_running(row, worker, token, expires_at)
   set(row, {token = token, worker = worker, expires_at = expires_at})
-  add_to('running', row)
   add_to('running:' .. worker, row)
   call('ZADD', P .. 'leases', expires_at, row.id)
   call('HINCRBY', P .. 'agents', row.agent, 1)
@@ -67,7 +67,6 @@ local function enter_running(row, worker, token, expires_at)
 end
 
 local function leave_running(row)
-  call('ZREM', P .. 'running', row.id)
   call('ZREM', P .. 'running:' .. row.worker, row.id)
   call('ZREM', P .. 'leases', row.id)
   if call('HINCRBY', P .. 'agents', row.agent, -1) <= 0 then call('HDEL', P .. 'agents', row.agent) end

@@ -163,5 +163,6 @@ function V.claim(a)
     end
   end
   pass_on(a, #claims >= a.limit)
-  return {claims = claims}
+  local due = call('ZRANGEBYSCORE', P .. 'due', '(' .. a.now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  return {claims = claims, due = due[2] and tonumber(due[2]) or false}
 end

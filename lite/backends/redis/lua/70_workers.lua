@@ -23,6 +23,7 @@ function V.register(a)
   call('HSETNX', key, 'registered_at', a.now)
   call('HSETNX', key, 'cordoned', 0)
   call('ZADD', P .. 'workers', 0, a.id)
+  wake(a.id) -- it may take something again, or serve other agents
   if new then log('worker.joined', a.now, nil, nil, nil, a.id, a.data) end
   health(a.id, a.now, new and 'joined' or 'refreshed')
   return shown_worker(a.id)

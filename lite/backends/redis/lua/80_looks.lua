@@ -57,8 +57,10 @@ function V.tasks_by_seq(q)
   return {rows = found, next = #ids >= 2 * PIECE and tonumber(ids[#ids]) or false}
 end
 
-function V.expired(q)
-  return rows_of(call('ZRANGEBYSCORE', P .. 'leases', '-inf', '(' .. q.lease_before, 'LIMIT', 0, PIECE * 4), q)
+-- Of those that run, by when their lease expires.
+function V.running(q)
+  local before = q.lease_before and '(' .. q.lease_before or '+inf'
+  return rows_of(call('ZRANGEBYSCORE', P .. 'leases', '-inf', before), q)
 end
 
 function V.ids(q)
@@ -100,15 +102,21 @@ function V.next_due(a)
 end
 
 function V.events(a)
-  local found, cursors = {}, nil
-  local index = a.task and 'log:task:' .. a.task or a.run and 'log:run:' .. a.run
-  if index then
-    cursors = call('ZRANGEBYSCORE', P .. index, '(' .. a.after, '+inf', 'LIMIT', 0, a.limit)
-    for at, one in ipairs(cursors) do
-      found[at] = call('XRANGE', P .. 'events', one .. '-0', one .. '-0')[1] or false
+  if not a.task and not a.run then
+    return call('XRANGE', P .. 'events', '(' .. a.after .. '-0', '+', 'COUNT', a.limit)
+  end
+  local found, cursors = {}, {}
+  local row = a.task and find(a.task)
+  if row then
+    for one in string.gmatch(row.log or '', '%d+') do
+      if num(one) > a.after and #cursors < a.limit then cursors[#cursors + 1] = one end
     end
   else
-    found = call('XRANGE', P .. 'events', '(' .. a.after .. '-0', '+', 'COUNT', a.limit)
+    local index = a.task and 'log:task:' .. a.task or 'log:run:' .. a.run
+    cursors = call('ZRANGEBYSCORE', P .. index, '(' .. a.after, '+inf', 'LIMIT', 0, a.limit)
+  end
+  for at, one in ipairs(cursors) do
+    found[at] = call('XRANGE', P .. 'events', one .. '-0', one .. '-0')[1] or false
   end
   return found
 end

@@ -10,10 +10,11 @@ local LEAP = 1000000
 
 local client, number, floor = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local memory = P .. 'answer:' .. client
-local kept = call('HMGET', memory, 'number', 'answer')
-if ARGV[6] == '1' and kept[1] then
-  if num(kept[1]) == number then return kept[2] end
-  if num(kept[1]) > number then return '{"late":true}' end
+local kept = ARGV[6] == '1' and call('GET', memory)
+if kept then
+  local last, answer = string.match(kept, '^(%d+) (.*)$')
+  if num(last) == number then return answer end
+  if num(last) > number then return '{"late":true}' end
 end
 
 cursor = num(call('HGET', P .. 'meta', 'cursor'))
@@ -27,10 +28,15 @@ if ARGV[6] == '1' then
   end
 end
 
+local function run(verb, arguments)
+  local result = V[verb](arguments)
+  if next(changed) then flush() end
+  return result
+end
+
 local answers = {}
 for at, one in ipairs(cjson.decode(ARGV[5])) do
-  local ok, result = pcall(V[one[1]], one[2])
-  if ok then ok, result = pcall(function() flush() return result end) end
+  local ok, result = pcall(run, one[1], one[2])
   if ok then
     answers[at] = {0, result}
   elseif type(result) == 'table' and result.code then
@@ -45,7 +51,6 @@ if cursor ~= before then call('HSET', P .. 'meta', 'cursor', cursor) end
 local time = call('TIME')
 local answer = cjson.encode({answers = answers, cursor = cursor, time = num(time[1]) * 1000 + math.floor(num(time[2]) / 1000)})
 if ARGV[6] == '1' then
-  call('HSET', memory, 'number', number, 'answer', answer)
-  call('PEXPIRE', memory, REMEMBERED_MS)
+  call('SET', memory, number .. ' ' .. answer, 'PX', REMEMBERED_MS)
 end
 return answer
