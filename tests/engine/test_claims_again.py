@@ -106,6 +106,35 @@ async def test_a_rescue_whose_answer_was_lost_is_adopted_all_the_same(fleet: Bui
     assert [verb for verb, _, _ in second.executor.calls].count("recover") == 1
 
 
+async def test_a_lease_just_being_taken_over_is_not_found_a_second_time(fleet: Build) -> None:
+    machines = fleet({"a": Behaviour(seconds=60)})
+    first = await machines.start("w1", "all")
+    await first.submit("a")
+    await first.until_started("a")
+    second = await machines.start("w2", "all")
+    await machines.kill("w1", machine=True)
+    real = machines.backend.rescue
+    told = asyncio.Event()
+
+    async def slow(*args: Any, **fields: Any) -> Any:
+        claim = await real(*args, **fields)
+        await told.wait()
+        return claim
+
+    machines.backend.rescue = slow  # type: ignore[method-assign]
+
+    async def taken() -> bool:
+        return (await second.task("a")).worker == "w2"
+
+    await second.until(taken, step=0.5)
+    second.supervisor.dispatcher.doubt()
+    await pass_time(second, 3)
+    assert not len(second.supervisor.sessions)
+    told.set()
+    await pass_time(second, 3)
+    assert [verb for verb, _, _ in second.executor.calls].count("recover") == 1
+
+
 async def test_claimed_again_while_it_runs_here_the_old_one_ends_before_the_new_one_begins(tmp_path: Path) -> None:
     """Redis restarted without its newest writes: the task is queued again as if it had never been claimed."""
     backend = MemoryBackend()

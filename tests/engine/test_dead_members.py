@@ -321,6 +321,25 @@ async def test_what_a_worker_that_was_cut_off_says_too_late_is_refused_and_count
     await check(orchestrator)
 
 
+async def test_a_lease_that_ran_out_and_that_nobody_took_is_ended_by_its_own_worker_as_soon_as_it_can(
+    fleet: Build,
+) -> None:
+    machines = fleet({"a": [LONG, Behaviour()]})
+    orchestrator = await machines.start("o", "orchestrator")
+    await started_on(machines, "w1")
+    down = outage(machines)
+    down |= {"heartbeat", "renew"}
+    await pass_time(orchestrator, LEASE + 3)
+    assert not machines.alive((await orchestrator.task("a")).id)
+    assert (await orchestrator.task("a")).worker == "w1"
+    down.clear()
+    begun = orchestrator.clock.now()
+    await orchestrator.until_states(a="succeeded", step=0.1)
+    assert orchestrator.clock.now() - begun < 5000
+    assert "lease.lost" not in await orchestrator.history("a")
+    await check(orchestrator)
+
+
 async def test_an_outage_of_the_backend_condemns_nobody(fleet: Build) -> None:
     """Who could not reach it had no chance to renew: what was seen before it is no evidence after it."""
     machines = fleet({"a": [LONG, Behaviour()]})
