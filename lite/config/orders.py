@@ -19,6 +19,7 @@ from providers.base import HttpCall
 
 MAX_VALUES = 20_000  # in one order; each wrong one would cost a kilobyte to complain of
 _LARGEST = (1 << 53) - 1  # what JSON carries exactly, everywhere
+_LONGEST_PLACE = 100  # characters
 _KINDS = {list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number", type(None): "null"}
 _TYPES = {"str", "int", "bool", "float"}  # in pydantic's paths: which of several types was tried
 _T = TypeVar("_T", bound=type)
@@ -109,7 +110,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise UsageError(f"the key {quoted(twice)} is there twice", place=twice if twice.isidentifier() else "")
+        raise UsageError(f"the key {quoted(twice)} is there twice", place=twice[:_LONGEST_PLACE] if twice.isidentifier() else "")
     return made
 
 
@@ -137,7 +138,7 @@ def _complaint(error: ValidationError) -> UsageError:
     path: Sequence[Any] = first["loc"]
     place = dotted(
         tuple(part for part in path if isinstance(part, int) or (part.isidentifier() and part not in _TYPES))
-    )
+    )[:_LONGEST_PLACE]
     if first["type"] == "extra_forbidden":
         body: Any = messages.HttpCallBody if path[0] == "http" else messages.SubmitBody
         close = did_you_mean(str(path[-1]), body.__annotations__)

@@ -70,7 +70,7 @@ class Link:
         connection = self._connection
         assert connection is not None
         try:
-            await connection.send_command(*command)
+            await _cancellable(connection.send_command(*command))
             if patience is None:
                 return await connection.read_response()
             async with asyncio.timeout(patience):
@@ -91,7 +91,7 @@ class Link:
         assert connection is not None
         try:
             if command:
-                await connection.send_command(*command)
+                await _cancellable(connection.send_command(*command))
             return await connection.read_response(timeout=patience, push_request=True)
         except Exception:
             await self.drop()
@@ -106,10 +106,7 @@ class Link:
             return
         try:
             connection = self._connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
-            await connection.connect()
-            job = asyncio.current_task()
-            if job is not None and job.cancelling():
-                raise asyncio.CancelledError  # redis-py swallows one that comes while it connects
+            await _cancellable(connection.connect())
             if self._greet is not None:
                 await self._greet(self)
         except Exception:
@@ -134,6 +131,15 @@ class Link:
         if connection is not None and writer is not None:
             writer.transport.abort()
             connection._reader = connection._writer = None
+
+
+async def _cancellable(work: Awaitable[None]) -> None:
+    """redis-py, and `asyncio.wait_for` of Python 3.11, may swallow a cancellation while they connect or send."""
+    job = asyncio.current_task()
+    before = job.cancelling() if job is not None else 0
+    await work
+    if job is not None and job.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 def _answered(error: Exception) -> bool:
