@@ -13,8 +13,8 @@ import pytest
 from lite.aio.probe import reached
 from lite.aio.tasks import spawn
 from lite.backends.redis import RedisBackend
+from lite.backends.redis.library import library
 from lite.backends.redis.rows import spec_to_fields, task_from_row
-from lite.backends.redis.script import script
 from lite.errors import BackendError, BackendUnusable, LeaseLost
 from lite.model.task import Outcome, OutcomeKind, State
 from tests.contracts.backend_base import BackendTopic
@@ -123,7 +123,7 @@ class TestFaults:
         async with opened(server) as backend:
             desk = Desk(backend)
             await desk.add()
-            server.ask("SCRIPT", "FLUSH")
+            server.ask("FUNCTION", "FLUSH")
             await desk.add()
             assert len(await desk.all_tasks()) == 2
 
@@ -257,11 +257,11 @@ class TestFaults:
             async def losing(*command: Any, **more: Any) -> Any:
                 nonlocal lost
                 answer = await ask(*command, **more)
-                if command[0] == "EVALSHA" and lost % 2 == 0:
+                if command[0] == "FCALL" and lost % 2 == 0:
                     lost += 1
                     await link.drop()
                     raise ConnectionResetError("cut in the middle of an answer")
-                lost += command[0] == "EVALSHA"
+                lost += command[0] == "FCALL"
                 return answer
 
             link.ask = losing  # type: ignore[method-assign]
@@ -275,10 +275,11 @@ class TestFaults:
 
 
 class TestLua(BackendTopic):
-    def test_two_guises_of_one_text(self) -> None:
-        takes, works_off = script(takes_work=True), script(takes_work=False)
-        assert takes.text.split("\n", 1)[1] == works_off.text.split("\n", 1)[1]
-        assert takes.sha != works_off.sha
+    def test_the_library_is_named_for_its_text(self) -> None:
+        """Two versions of the program do not take each other's verbs."""
+        name = library().text.splitlines()[0].removeprefix("#!lua name=")
+        assert {library().takes, library().works} == {f"{name}_takes", f"{name}_works"}
+        assert f"'{name}_takes'" in library().text
 
     async def test_hostile_text_comes_back_as_it_went(self, new_redis: NewRedis) -> None:
         words = ["\x00\x01", "\ud800", "\"]}'--", "ünïcödé 🚢", "\r\n*3\r\n", "a:b:c", "x" * 100_000]

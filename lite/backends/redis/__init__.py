@@ -1,5 +1,5 @@
-"""Redis: truth in hashes and sorted sets, every verb one Lua call, one stream of events; streams around it that others
-may write to and read from. See `lua/` for the keys.
+"""Redis: truth in hashes and sorted sets, every verb one call of a Lua library, one stream of events; streams around it
+that others may write to and read from. See `lua/` for the keys.
 
 Layer: `lite.backends`; knows no other backend.
 """

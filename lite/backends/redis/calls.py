@@ -13,14 +13,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import ResponseError
 
 from lite.aio.probe import hit
 from lite.aio.tasks import Job, spawn
 from lite.backends.redis.connection import Link
 from lite.backends.redis.failures import mapped, passing
+from lite.backends.redis.library import library
 from lite.backends.redis.rows import encode
-from lite.backends.redis.script import Script, script
 from lite.errors import BackendError
 
 MOST_AT_ONCE = 100  # verbs in one call: the server does nothing else meanwhile
@@ -135,12 +135,12 @@ class Calls:
         self._number += 1
         loop = asyncio.get_running_loop()
         payload = encode([(asked.verb, asked.arguments) for asked in batch]).encode("utf-8", "surrogatepass")
-        which = script(takes_work=batch[0].takes_work)
+        function = library().takes if batch[0].takes_work else library().works
         give_up, pause = loop.time() + self._patience, _FIRST_PAUSE
         while True:
             begun = loop.time()
             try:
-                text = await self._evaluate(which, payload)
+                text = await self._evaluate(function, payload)
                 told = json.loads(text)
                 if told.get("late"):
                     raise BackendError("a newer call has overtaken this one", place=self._place)
@@ -156,15 +156,17 @@ class Calls:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    async def _evaluate(self, which: Script, payload: bytes) -> bytes:
+    async def _evaluate(self, function: str, payload: bytes) -> bytes:
         remember = b"0" if self._looks else b"1"
         await self._link.connect()  # before the run id is asked for
         arguments = (0, self._prefix, self._client, self._number, self._seen(), payload, remember, self._run_id())
         try:
-            answer: bytes = await self._link.ask("EVALSHA", which.sha, *arguments)
-        except NoScriptError:
-            await self._link.ask("SCRIPT", "LOAD", which.text)
-            answer = await self._link.ask("EVALSHA", which.sha, *arguments)
+            answer: bytes = await self._link.ask("FCALL", function, *arguments)
+        except ResponseError as error:
+            if "Function not found" not in str(error):
+                raise
+            await self._link.ask("FUNCTION", "LOAD", "REPLACE", library().text)  # new to us all, or forgotten
+            answer = await self._link.ask("FCALL", function, *arguments)
         return answer
 
     def _settle(self, batch: list[_Asked], told: list[Any]) -> None:

@@ -1,9 +1,10 @@
--- Rows, keys and events. All files of this folder, in order of their names, are one script: every verb is a function
--- of `V`, a call runs a batch of them, each atomically. Verbs check before they write; a refusal is `fail(...)`.
--- What a verb decides is what lite.rules and lite.backends.changes decide: the state machine test proves them equal.
+-- Rows, keys and events. All files of this folder, in order of their names, are one library of the server: every verb is
+-- a function of `V`, a call runs a batch of them, each atomically. Verbs check before they write; a refusal is
+-- `fail(...)`. What a verb decides is what lite.rules and lite.backends.changes decide: the state machine test proves
+-- them equal.
 
-local P = ARGV[1] .. ':'
-local NULL = cjson.null
+local P = '' -- the prefix of all keys; set anew by each call, like the two caches and the cursor
+local NULL -- cjson.null, which is not there yet when the library is loaded
 local V = {}
 local cursor = 0
 
