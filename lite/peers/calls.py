@@ -156,7 +156,7 @@ def base(worker: Worker) -> str:
 
 
 def headers(worker: Worker) -> dict[str, str]:
-    if not (worker.token.isascii() and worker.token.isprintable()):
+    if not (worker.token and worker.token.isascii() and worker.token.isprintable()):
         raise refused(worker)
     return {"authorization": f"Bearer {worker.token}"}
 

@@ -86,7 +86,7 @@ class Cursor:
             return [(packets.OUTPUT, payload)]
         found: list[Packet] = []
         if self.known:
-            if end <= self.at:
+            if end <= self.at or not data:
                 return []
             if offset > self.at:
                 found.append(_packet(packets.gap(self.at, offset)))

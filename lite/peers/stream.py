@@ -20,6 +20,7 @@ _HIGH, _LOW = 1 << 20, 1 << 18  # bytes not yet read at which receiving stops an
 _TYPED = (packets.INPUT, packets.SIGNAL, packets.STOP)  # answered by ACK
 _PASSED = (packets.INPUT, packets.RESIZE, packets.INSPECT)
 _NOT_CONNECTED = "not connected to its worker at the moment; nothing was typed"
+_NOT_FROM_AFAR = "only its own worker signals or stops a session"
 _UNSURE = "the connection broke: it may or may not have been typed"
 
 
@@ -95,12 +96,13 @@ class PeerStream:
         wire = self._wire
         if kind not in _PASSED or wire is None:
             if kind in _TYPED:
-                self._put(packets.ACK, packets.ack(False, _NOT_CONNECTED)[5:])
+                why = _NOT_CONNECTED if kind in _PASSED else _NOT_FROM_AFAR
+                self._put(packets.ACK, packets.ack(False, why)[5:])
             return
         self._unanswered += kind == packets.INPUT
         try:
             await wire.send(packets.encode(kind, payload))
-        except Broken:
+        except (Broken, Nonsense):
             pass  # whoever receives finds out too, and answers for what is unanswered
 
     async def aclose(self) -> None:

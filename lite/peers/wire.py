@@ -16,10 +16,12 @@ from lite.terminal.packets import Packet
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
+    from websockets.exceptions import ConnectionClosed
 
 _PING_SECONDS = 5.0  # between pings, and as long for the answer
-_CLOSE_SECONDS = 1.0
+_CLOSE_SECONDS = 0.3
 _SEND_SECONDS = 5.0
+_OUR_REASONS = (1002, 1007, 1009)  # protocol error, no UTF-8, too big
 
 
 class Broken(Exception):
@@ -39,24 +41,31 @@ class Wire:
         try:
             message = await self._connection.recv()
         except ConnectionClosed as closed:
-            sent = closed.sent  # we end it when a frame is too large or no WebSocket's
-            if sent is not None and closed.rcvd_then_sent is not True and sent.code in (1002, 1007, 1009):
-                raise Nonsense(f"a broken frame: {sent.reason or sent.code}") from None
-            raise Broken(str(closed)) from None
+            raise _judged(closed) from None
         return one_packet(message)
 
     async def send(self, packet: bytes) -> None:
-        """Raises `Broken`, also when it is not taken in time."""
+        """Raises `Broken`, also when it is not taken in time; `Nonsense` for what came before."""
         from websockets.exceptions import ConnectionClosed
 
         try:
             async with asyncio.timeout(_SEND_SECONDS):
                 await self._connection.send(packet)
-        except (ConnectionClosed, TimeoutError) as error:
-            raise Broken(str(error)) from None
+        except ConnectionClosed as closed:
+            raise _judged(closed) from None
+        except TimeoutError:
+            raise Broken("nothing is taken there") from None
 
     async def close(self) -> None:
         await self._connection.close()
+
+
+def _judged(closed: ConnectionClosed) -> Broken | Nonsense:
+    """We are the one who ends it when a frame is too large or no WebSocket's."""
+    sent = closed.sent
+    if sent is not None and closed.rcvd_then_sent is not True and sent.code in _OUR_REASONS:
+        return Nonsense(f"a broken frame: {sent.reason or sent.code}")
+    return Broken(str(closed))
 
 
 async def open_wire(calls: Calls, worker: Worker, session: str, ticket: str, seconds: float) -> Wire:
