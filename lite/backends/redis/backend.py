@@ -241,7 +241,9 @@ class RedisBackend:
         return [event_from_entry(entry) for entry in await looks.events(self._look, after, limit, run, task)]
 
     async def wait(self, after: int, *, timeout_ms: int | None = None) -> int:
-        if self._follower.cursor <= after:
+        if timeout_ms == 0:
+            await self._look("cursor", {})  # what is known here may be old: others are at work too
+        elif self._follower.cursor <= after:
             try:
                 async with asyncio.timeout(None if timeout_ms is None else timeout_ms / 1000):
                     await self._follower.beyond(after)
