@@ -31,6 +31,7 @@ class Follower:
         self._stream = f"{prefix}:events"
         self._place = place
         self._waiters: set[asyncio.Future[None]] = set()
+        self._wanted = asyncio.Event()
         self._job: Job | None = None
 
     def advance(self, cursor: int) -> None:
@@ -48,6 +49,7 @@ class Follower:
                 self._job = spawn(self._follow(), "redis events")
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.add(waiter)
+            self._wanted.set()
             try:
                 await waiter
             finally:
@@ -66,6 +68,9 @@ class Follower:
     async def _follow(self) -> None:
         failed = 0
         while True:
+            if not self._waiters:
+                self._wanted.clear()
+                await self._wanted.wait()
             try:
                 known = self.cursor
                 read = ("XREAD", "COUNT", 1, "BLOCK", _BLOCK_MS, "STREAMS", self._stream, f"{known}-0")

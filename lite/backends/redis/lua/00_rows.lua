@@ -6,7 +6,8 @@
 local P = '' -- the prefix of all keys; set anew by each call, like the two caches and the cursor
 local NULL -- cjson.null, which is not there yet when the library is loaded
 local V = {}
-local cursor = 0
+local cursor = 0 -- of the newest event
+local newest = 0 -- seq of the newest task
 
 local function call(...) return redis.call(...) end
 local function num(value) return tonumber(value) or 0 end

@@ -32,7 +32,7 @@ local function resolve(specs, run)
 end
 
 local function insert(spec, stands, now)
-  local seq = call('HINCRBY', P .. 'meta', 'seq', 1)
+  newest = newest + 1
   local needs, seen, moved = {}, {}, false
   for _, need in ipairs(spec.needs or {}) do
     local stand = stands[need] or need
@@ -45,7 +45,7 @@ local function insert(spec, stands, now)
   local row = {id = spec.id}
   cache[spec.id] = row
   set(row, {
-    id = spec.id, seq = seq, spec = spec.spec, name = spec.name, run = spec.run, agent = spec.agent, lane = spec.lane,
+    id = spec.id, seq = newest, spec = spec.spec, name = spec.name, run = spec.run, agent = spec.agent, lane = spec.lane,
     key = spec.key, priority = spec.priority, run_at = spec.run_at, placed = spec.placed, team = spec.team,
     touches = spec.touches and cjson.encode(spec.touches), needs = #needs > 0 and cjson.encode(needs),
     on_failure = spec.on_failure, retries = spec.retries, created_at = now,

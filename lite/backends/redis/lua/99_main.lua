@@ -31,10 +31,11 @@ local function run_all(verbs)
 end
 
 local function begin(floor, run_id)
-  cursor = num(call('HGET', P .. 'meta', 'cursor'))
+  local told = call('HMGET', P .. 'meta', 'cursor', 'seq', 'run_id')
+  cursor, newest = num(told[1]), num(told[2])
   if not run_id then return end
   if floor > cursor then cursor = floor end
-  local known = call('HGET', P .. 'meta', 'run_id')
+  local known = told[3]
   if known ~= run_id then
     if known or floor > 0 then cursor = cursor + LEAP end
     call('HSET', P .. 'meta', 'run_id', run_id)
@@ -52,9 +53,11 @@ local function main(_, args)
     if num(last) > number then return '{"late":true}' end
   end
   begin(tonumber(args[4]), remember and args[7])
-  local before = cursor
+  local before, fewer = cursor, newest
   local answers = run_all(cjson.decode(args[5]))
-  if cursor ~= before or remember then call('HSET', P .. 'meta', 'cursor', cursor) end
+  if cursor ~= before or newest ~= fewer or remember then
+    call('HSET', P .. 'meta', 'cursor', cursor, 'seq', newest)
+  end
   local time = call('TIME')
   local now = num(time[1]) * 1000 + math.floor(num(time[2]) / 1000)
   local answer = cjson.encode({answers = answers, cursor = cursor, time = now})
