@@ -128,12 +128,8 @@ class SocketGateway:
 
 
 def _extent(client: Client, session: str) -> tuple[int, int]:
-    start: int | None = None
-    end = 0
-    for offset, _, data in client.recording(session):
-        start = offset if start is None else start
-        end = offset + len(data)
-    return start or 0, end
+    seen = client.session(session)
+    return seen["start"], seen["offset"]
 
 
 def _limited(client: Client, session: str, offset: int, limit: int) -> list[Chunk]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         EventJson,
         ExplanationJson,
         HealthJson,
+        InspectionJson,
         PlanSubmittedJson,
         RunJson,
         SendJson,
@@ -190,6 +191,10 @@ class Client:
         """`ref` is a task or a session. Raises `SessionRefused`."""
         body = {"control": control, "local": local}
         return self.call("POST", f"/v1/sessions/{quote(ref)}/attach", body)  # type: ignore[no-any-return]
+
+    def session(self, session: str) -> InspectionJson:
+        """A look at a session, live or ended, wherever it is."""
+        return self.call("GET", f"/v1/sessions/{quote(session)}")  # type: ignore[no-any-return]
 
     def recording(
         self, session: str, offset: int = 0, *, follow: bool = False, stream: str = ""

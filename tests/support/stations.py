@@ -44,7 +44,8 @@ class Station:
 
     def __init__(self, name: str, backend: Backend, role: Role = "all") -> None:
         self.name = name
-        self._folder = tempfile.TemporaryDirectory(prefix=f"qd-{name}-")
+        # a holder may still be at its last file when the supervisor has stopped
+        self._folder = tempfile.TemporaryDirectory(prefix=f"qd-{name}-", ignore_cleanup_errors=True)
         self.home = Home(f"{self._folder.name}/home")
         self.home.create()
         self.proxy = Cutter()
