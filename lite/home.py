@@ -21,6 +21,7 @@ class Home:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self._root = os.path.abspath(root)  # noqa: PTH100 - resolve() would follow links
+        self._sessions: Path | None = None
 
     def __repr__(self) -> str:
         return f"<Home {self._root}>"
@@ -65,7 +66,9 @@ class Home:
 
     @property
     def sessions(self) -> Path:
-        return self.root / "sessions"
+        if self._sessions is None:  # asked for twice an attempt
+            self._sessions = self.root / "sessions"
+        return self._sessions
 
     def session(self, session: str) -> Path:
         """The directory of one session (`<task>-<attempt>`): recording, exit.json, prompt, needs."""
