@@ -20,6 +20,7 @@ from lite.backends.redis.rows import (
     lease_to_fields,
     outcome_to_fields,
     progress_to_fields,
+    rerouted,
     run_from_row,
     spec_to_fields,
     task_from_row,
@@ -316,7 +317,8 @@ class RedisBackend:
         await self._call("claim", nothing)
 
     def _task(self, row: Sequence[Any]) -> Task:
-        return self._keep(task_from_row(row))
+        known = None if rerouted(row) else self._specs.get(row[0])
+        return task_from_row(row, known) if known is not None else self._keep(task_from_row(row))
 
     async def _known(self, row: Sequence[Any]) -> Task:
         """A row that came without its spec."""

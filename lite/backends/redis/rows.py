@@ -84,6 +84,11 @@ def task_from_row(row: Sequence[Any], known: TaskSpec | None = None) -> Task:
     )
 
 
+def rerouted(row: Sequence[Any]) -> bool:
+    """Is its spec another than the one submitted (but for needs that others stood for)?"""
+    return bool(row[31])
+
+
 def spec_of(row: Sequence[Any]) -> TaskSpec:
     """The spec as submitted, with what has been decided about it since."""
     spec = spec_from_text(row[32])
@@ -91,7 +96,7 @@ def spec_of(row: Sequence[Any]) -> TaskSpec:
         spec = replace(spec, needs=tuple(decode(row[26])))
     elif spec.needs:
         spec = replace(spec, needs=())
-    if row[31]:
+    if rerouted(row):
         spec = replace(
             spec, agent=row[27], provider=row[28] or spec.provider, mode=row[29] or spec.mode, rule=row[30] or ""
         )
