@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from lite.api.client import Client
 from lite.home import Home
@@ -30,6 +30,8 @@ class Fleet:
         self.home = Home(project / ".quarterdeck")
         self.process: subprocess.Popen[bytes] | None = None
         self.ready_after = 0.0  # seconds from exec to ready, of the last start
+        self._begun = 0.0
+        self._ready: BinaryIO | None = None
         self._client: Client | None = None
         self._env = {**os.environ, "QD_HOME": str(self.home.root), "PYTHONWARNINGS": "default", **(env or {})}
 
@@ -59,15 +61,20 @@ class Fleet:
             self._client.close()
             self._client = None
 
-    def up(self, *, failpoint: str = "") -> str:
+    def up(self, *options: str, failpoint: str = "") -> str:
         """Start the supervisor; returns "ready", or the error it reported, or "" when it died first."""
+        self.begin(*options, failpoint=failpoint)
+        return self.began()
+
+    def begin(self, *options: str, failpoint: str = "") -> None:
+        """Start the supervisor with the options of `qd up`; `began` waits for it."""
         self._hang_up()
         read_end, write_end = os.pipe()
         env = {**self._env, "QD_FAILPOINT": failpoint} if failpoint else self._env
         log = self._log("daemon.err")
-        begun = time.monotonic()
+        self._begun = time.monotonic()
         self.process = subprocess.Popen(
-            self_command("_daemon", "--home", str(self.home.root), "--ready-fd", str(write_end)),
+            self_command("_daemon", "--home", str(self.home.root), "--ready-fd", str(write_end), *options),
             pass_fds=(write_end,),
             env=env,
             cwd=self.project,
@@ -78,11 +85,19 @@ class Fleet:
         )
         log.close()
         os.close(write_end)
-        with os.fdopen(read_end, "rb") as ready:
+        if self._ready is not None:
+            self._ready.close()
+        self._ready = os.fdopen(read_end, "rb")
+
+    def began(self) -> str:
+        """The one line that the started supervisor says."""
+        assert self._ready is not None
+        with self._ready as ready:
             if not select.select([ready], [], [], READY_SECONDS)[0]:
                 raise AssertionError(f"not ready in {READY_SECONDS} s:\n{self.errors()}")
             line = ready.readline().decode().strip()
-        self.ready_after = time.monotonic() - begun
+        self._ready = None
+        self.ready_after = time.monotonic() - self._begun
         return line
 
     def kill(self) -> None:
@@ -163,6 +178,8 @@ class Fleet:
                 self.process.kill()
                 self.process.wait(30)
         self._hang_up()
+        if self._ready is not None:
+            self._ready.close()
         self.sweep()
         shutil.rmtree(self.home.socket.parent, ignore_errors=True)
 

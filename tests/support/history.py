@@ -81,3 +81,49 @@ def check_lanes(events: Iterable[Mapping[str, Any]], lanes: Mapping[str, list[st
             running.pop(lane, None)
         if event["kind"] in TERMINAL:
             ended[lane].add(task)
+
+
+def check_needs(events: Iterable[Mapping[str, Any]], needs: Mapping[str, Iterable[str]]) -> None:
+    """Nothing was claimed before all it needs had succeeded. For tasks of which none may go on after a failure."""
+    succeeded: set[str] = set()
+    for event in events:
+        task, kind = event["task"], event["kind"]
+        if kind == "task.succeeded":
+            succeeded.add(task)
+        elif kind == "task.claimed":
+            missing = set(needs.get(task, ())) - succeeded
+            assert not missing, f"{task} claimed before {sorted(missing)}: {event}"
+
+
+def check_holders(events: Iterable[Mapping[str, Any]]) -> None:
+    """What is said of an attempt is said by the worker that has its lease, and a lease is lost by who had it."""
+    holder: dict[tuple[str, int], str] = {}
+    for event in events:
+        at = event["task"], event["attempt"]
+        if event["kind"] == "task.claimed":
+            holder[at] = event["worker"]
+        elif event["kind"] == "lease.lost":
+            assert holder.get(at) == event["data"]["from"], f"lost by {event}, held by {holder.get(at)}"
+            holder[at] = event["data"]["to"]
+        elif event["attempt"] and event["kind"] in {*ENDS, "task.started"}:
+            assert holder.get(at) == event["worker"], f"{event}, but {holder.get(at)} has the lease"
+
+
+def check_programs(lines: Iterable[str], succeeded: Mapping[str, int]) -> None:
+    """From the side of the programs, which wrote `begin TASK ATTEMPT` and `end TASK ATTEMPT` in this order: no attempt
+    began twice, none of a task goes on after a later one began, and the attempt that counts (`succeeded`) ran whole."""
+    begun: dict[str, list[int]] = defaultdict(list)
+    ended: set[tuple[str, int]] = set()
+    for line in lines:
+        what, task, number = line.split()
+        attempt = int(number)
+        if what == "begin":
+            assert all(attempt > before for before in begun[task]), f"{line} after {begun[task]}"
+            begun[task].append(attempt)
+        else:
+            assert begun[task][-1:] == [attempt], f"{line}, but {begun[task]} have begun"
+            assert (task, attempt) not in ended, f"twice: {line}"
+            ended.add((task, attempt))
+    for task, attempt in succeeded.items():
+        assert (task, attempt) in ended, f"{task} succeeded with attempt {attempt}, which did not run to its end"
+        assert begun[task][-1] == attempt, f"{task} ran again after its success: {begun[task]}"
