@@ -11,7 +11,9 @@ from lite.ports import Executor
 
 log = logging.getLogger(__name__)
 
-_NEARLY_SECONDS = 0.05
+_EARLY_SECONDS = 0.05  # who ends the program knows why; that it ends by itself is for when nobody does
+
+_LEAST_SECONDS = 0.001  # no clock moves by what is left of a difference of floats
 
 
 class Fence:
@@ -26,19 +28,14 @@ class Fence:
     def __repr__(self) -> str:
         return f"<Fence {self._left():.3f} s>"
 
-    @property
-    def over(self) -> bool:
-        """The lease has run out, or is about to: sessions count in whole milliseconds and may end a moment before."""
-        return self._left() < _NEARLY_SECONDS
-
     def extend(self, until: float) -> None:
         """The lease was renewed until then (monotonic seconds). Answers may overtake one another."""
         self._until = max(self._until, until)
 
     async def run_out(self) -> None:
-        """Return when the lease has run out."""
-        while (left := self._left()) > 0:
-            await self._clock.sleep(left)
+        """Return when the lease is about to run out."""
+        while (left := self._left() - _EARLY_SECONDS) > 0:
+            await self._clock.sleep(max(left, _LEAST_SECONDS))
 
     async def tell(self, executor: Executor, handle: str) -> None:
         """Have the session end with the lease, whatever becomes of us."""

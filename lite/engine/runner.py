@@ -79,8 +79,6 @@ class Runner:
             self._running = False
             hit("runner.ended", task=self.task.id)
             await self._jobs.cancel()  # what it came to is true however late it is told
-            if self._fence is not None and self._fence.over and outcome.reason == Reason.LOST:
-                self._lose(outcome.detail)
             if self.lost:
                 await self._give_up()
             else:
