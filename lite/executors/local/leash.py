@@ -49,5 +49,5 @@ class Leash:
         if self._until <= self._told:
             self.why = "its lease is over"
         else:
-            self.why = f"its lease ran out: nobody renewed it for {(now - self._told) / 1000:.3g} s"
+            self.why = f"its lease ran out: nobody renewed it for {round((now - self._told) / 1000, 1):g} s"
         return True
