@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ from tests.support.members import Member, Members, Tail
 from tests.support.redis_fixtures import NewRedis
 from tests.support.redis_server import RedisServer
 
+log = logging.getLogger(__name__)
+
 CONFIG = """
 lease: {ttl: 2s, heartbeat: 500ms}
 retry: {base: 100ms, cap: 500ms}
@@ -33,6 +37,7 @@ agents:
   noop: {provider: noop}
 """
 PLAN_SIZE = 100
+LEASE_SECONDS = 2.0
 
 # A lock is held by a program and all it has started: who does not get it at once runs beside somebody.
 PROGRAM = (
@@ -104,7 +109,7 @@ class Trial:
         self._folder = folder
         self._size = plans * PLAN_SIZE
         self._tail = Tail(members)
-        self._dead: list[Member] = []
+        self._dead: dict[Member, int] = {}  # until how many have been killed
         self._submitter = Submitter(members, folder, plans, seed)
         for _ in range(min(4, plans)):
             self._submitter.wanted.release()
@@ -118,15 +123,18 @@ class Trial:
             while released < len(self._tail.ended) // PLAN_SIZE + 4:
                 self._submitter.wanted.release()
                 released += 1
-            self._await_ready()
+            self._members.ready()
             self._kill_one()
             if trouble and len(self.kills) in trouble:
                 trouble[len(self.kills)]()
         self._submitter.join()
-        self._bring_back()
-        self._await_ready()
+        for member in self._dead:
+            member.begin()
+        self._dead.clear()
+        self._members.ready()
 
     def _kill_one(self) -> None:
+        """Some start again at once, others stay away for so long that their leases are taken over."""
         alive = [member for member in self._members.all if member not in self._dead]
         victim = self._chance.choice(alive)
         if victim.role == "worker" and self._chance.random() < 0.2:
@@ -134,26 +142,26 @@ class Trial:
         else:
             victim.kill()
         self.kills.append(victim.project.name)
-        self._bring_back()
-        if self._chance.random() < 0.5:
-            self._dead.append(victim)  # until the next one is killed
-        else:
+        last = [member.role for member in alive].count(victim.role) == 1
+        if last or self._chance.random() < 0.5:
             victim.begin()
+        else:
+            self._dead[victim] = len(self.kills) + self._chance.randint(1, 6)
+        self._bring_back(len(self.kills))
 
-    def _bring_back(self) -> None:
-        while self._dead:
-            self._dead.pop().begin()
+    def _bring_back(self, kills: int) -> None:
+        for member in [member for member, until in self._dead.items() if until <= kills]:
+            del self._dead[member]
+            member.begin()
 
-    def _await_ready(self) -> None:
-        for member in self._members.all:
-            if member.starting:
-                line = member.began()
-                assert line == "ready", f"{member}: {line}\n{member.errors()}"
+    def log(self) -> list[dict[str, Any]]:
+        """The whole event log."""
+        self._tail.look()
+        return self._tail.events
 
     def check(self) -> None:
         """Every promise."""
-        self._tail.look()
-        events, tasks = self._tail.events, self._members.tasks()
+        events, tasks = self.log(), self._members.tasks()
         assert len(tasks) == self._size == len(self._submitter.tasks)
         assert {task["state"] for task in tasks} == {"succeeded"}, [
             (one["name"], one["state"], one["reason"], one["detail"]) for one in tasks if one["state"] != "succeeded"
@@ -177,13 +185,16 @@ class Trial:
         assert {task["id"] for task in again} <= {task["id"] for task in tasks}
 
 
+Build = Callable[..., Trial]
+
+
 @pytest.fixture
 def server(new_redis: NewRedis) -> RedisServer:
     return new_redis(appendonly=True, appendfsync="always")
 
 
 @pytest.fixture
-def trial(tmp_path: Path, server: RedisServer, redis_prefix: str) -> Iterator[Callable[..., Trial]]:
+def trial(tmp_path: Path, server: RedisServer, redis_prefix: str) -> Iterator[Build]:
     folder = tmp_path / "ran"
     folder.mkdir()
     with Members(tmp_path, server.url, redis_prefix, CONFIG) as members:
@@ -199,19 +210,82 @@ def trial(tmp_path: Path, server: RedisServer, redis_prefix: str) -> Iterator[Ca
         yield new
 
 
-def report(trial: Trial, begun: float, record: Callable[[str, object], None]) -> None:
-    record("seconds", round(time.monotonic() - begun, 1))
-    record("kills", " ".join(trial.kills))
+def report(trial: Trial, begun: float) -> None:
+    kinds = Counter(event["kind"] for event in trial.log())
+    log.info("%.1f s, %d kills: %s", time.monotonic() - begun, len(trial.kills), " ".join(trial.kills))
+    log.info("%s", dict(kinds))
+    assert kinds["lease.lost"] > 0, "no kill has hit a running task"
+
+
+def said(kind: str, task: str = "a", attempt: int = 1, worker: str = "w1") -> dict[str, Any]:
+    return {"kind": f"task.{kind}", "task": task, "attempt": attempt, "worker": worker}
+
+
+def moved(before: str, after: str) -> dict[str, Any]:
+    return said("", worker=after) | {"kind": "lease.lost", "data": {"from": before, "to": after}}
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        lambda: check_needs([said("claimed")], {"a": ["b"]}),
+        lambda: check_needs([said("failed", "b"), said("claimed")], {"a": ["b"]}),
+        lambda: check_holders([said("claimed"), said("succeeded", worker="w2")]),
+        lambda: check_holders([said("claimed"), moved("w1", "w2"), said("succeeded")]),
+        lambda: check_holders([said("claimed"), moved("w2", "w1")]),
+        lambda: check_programs(["begin a 1", "begin a 1"], {}),
+        lambda: check_programs(["begin a 1", "begin a 2", "end a 1"], {}),
+        lambda: check_programs(["begin a 1", "end a 1", "end a 1"], {}),
+        lambda: check_programs(["begin a 1"], {"a": 1}),
+        lambda: check_programs(["begin a 1", "end a 1", "begin a 2"], {"a": 1}),
+    ],
+)
+def test_the_checker_sees_it(check: Callable[[], None]) -> None:
+    with pytest.raises(AssertionError):
+        check()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_members_are_killed_all_the_time(
-    trial: Callable[..., Trial], record_property: Callable[[str, object], None]
-) -> None:
-    """400 tasks; 2,000 of them under `soak`."""
-    one, begun = trial(3, 4, plans=4, seed=7), time.monotonic()
-    one.run(pace=20)
-    report(one, begun, record_property)
+def test_members_are_killed_all_the_time(trial: Build) -> None:
+    one, begun = trial(3, 4, plans=20, seed=7), time.monotonic()
+    one.run(pace=60)
+    report(one, begun)
+    one.check()
+    assert len(one.kills) >= 15
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_redis_is_killed_twice_beside(trial: Build, server: RedisServer) -> None:
+    one, begun = trial(2, 3, plans=4, seed=8), time.monotonic()
+    one.run(pace=25, trouble={2: server.restart, 5: server.restart})
+    report(one, begun)
     one.check()
     assert len(one.kills) >= 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_redis_stands_still_for_longer_than_a_lease(trial: Build, server: RedisServer) -> None:
+    def stand_still() -> None:
+        server.pause()
+        try:
+            threading.Event().wait(LEASE_SECONDS * 2.5)  # nothing can tell of time but time
+        finally:
+            server.resume()
+
+    one, begun = trial(2, 3, plans=4, seed=9), time.monotonic()
+    one.run(pace=25, trouble={2: stand_still, 5: stand_still})
+    report(one, begun)
+    one.check()
+    assert len(one.kills) >= 5
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(6))
+def test_members_are_killed_for_long(trial: Build, server: RedisServer, seed: int) -> None:
+    one, begun = trial(3, 4, plans=20, seed=100 + seed), time.monotonic()
+    one.run(pace=35, trouble={10: server.restart, 20: server.restart})
+    report(one, begun)
+    one.check()

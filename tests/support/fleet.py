@@ -32,6 +32,7 @@ class Fleet:
         self.ready_after = 0.0  # seconds from exec to ready, of the last start
         self._begun = 0.0
         self._ready: BinaryIO | None = None
+        self.within: tuple[str, ...] = ()  # the command that starts the supervisor's own, elsewhere
         self._client: Client | None = None
         self._env = {**os.environ, "QD_HOME": str(self.home.root), "PYTHONWARNINGS": "default", **(env or {})}
 
@@ -74,7 +75,10 @@ class Fleet:
         log = self._log("daemon.err")
         self._begun = time.monotonic()
         self.process = subprocess.Popen(
-            self_command("_daemon", "--home", str(self.home.root), "--ready-fd", str(write_end), *options),
+            [
+                *self.within,
+                *self_command("_daemon", "--home", str(self.home.root), "--ready-fd", str(write_end), *options),
+            ],
             pass_fds=(write_end,),
             env=env,
             cwd=self.project,

@@ -94,10 +94,12 @@ class Members:
                 member.kill()
             member.close()
 
-    def join(self, name: str, role: str, *options: str, url: str = "") -> Member:
-        """A member that is being started; `ready` waits for it. `url`: another way to the same server."""
+    def join(self, name: str, role: str, *options: str, url: str = "", within: Sequence[str] = ()) -> Member:
+        """A member that is being started; `ready` waits for it. `url`: another way to the same server; `within`: a
+        command that runs another elsewhere, in its own stead."""
         config = f"backend: {{url: '{url or self._url}', prefix: {self._prefix}}}\n{self._more}"
         member = Member(self._folder / name, config, role, *options)
+        member.within = tuple(within)
         self.all.append(member)
         member.begin()
         return member
@@ -105,6 +107,8 @@ class Members:
     def ready(self) -> None:
         """All that were begun."""
         for member in self.all:
+            if not member.starting:
+                continue
             line = member.began()
             assert line == "ready", f"{member}: {line}\n{member.errors()}"
 
