@@ -54,11 +54,27 @@ async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     await backend.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A module whose tests can bear answers that take real time while virtual time goes on says so in `FLEETS`."""
+    if "fleet" in metafunc.fixturenames:
+        kinds = getattr(metafunc.module, "FLEETS", ("memory", "sqlite"))
+        metafunc.parametrize("fleet", kinds, indirect=True)
+
+
+@pytest.fixture
 async def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Build]:
     """Machines over one kind of backend that they share; `fleet(script, settings)` gives them."""
     made: list[Machines] = []
-    backend: Backend = MemoryBackend() if request.param == "memory" else SqliteBackend(tmp_path / "q.db")
+    backend: Backend
+    if request.param == "memory":
+        backend = MemoryBackend()
+    elif request.param == "sqlite":
+        backend = SqliteBackend(tmp_path / "q.db")
+    else:
+        from lite.backends.redis import RedisBackend
+
+        server, prefix = request.getfixturevalue("redis_server"), request.getfixturevalue("redis_prefix")
+        backend = RedisBackend(server.options(prefix))
     await backend.open()
 
     def build(*arguments: Any, **options: Any) -> Machines:

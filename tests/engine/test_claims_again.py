@@ -20,6 +20,8 @@ from tests.engine.conftest import Build, Shared
 from tests.support.engines import SETTINGS, Engine
 from tests.support.machines import Machines
 
+FLEETS = ("memory", "sqlite", "redis")
+
 HANGS = Behaviour(hangs=True)
 
 

@@ -14,6 +14,8 @@ from tests.support.engines import SETTINGS, Engine
 from tests.support.history import check_all_ended, check_history
 from tests.support.machines import Machines
 
+FLEETS = ("memory", "sqlite", "redis")
+
 LONG = Behaviour(seconds=300)
 HANGS = Behaviour(hangs=True)
 LEASE = SETTINGS.lease_ms / 1000

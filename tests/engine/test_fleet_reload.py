@@ -16,6 +16,8 @@ from lite.model.task import State
 from tests.engine.conftest import Build
 from tests.support.engines import SETTINGS, Engine
 
+FLEETS = ("memory", "sqlite", "redis")
+
 WITH_DEV = replace(SETTINGS, agents=dict(SETTINGS.agents) | {"dev": Agent("dev", "shell", roles=("build",))})
 OTHER = replace(SETTINGS, agents=dict(SETTINGS.agents) | {"other": Agent("other", "shell", roles=("build",))})
 

@@ -13,6 +13,8 @@ from tests.engine.conftest import Build
 from tests.support.engines import SETTINGS, Engine
 from tests.support.machines import Machines
 
+FLEETS = ("memory", "sqlite", "redis")
+
 HANGS = Behaviour(hangs=True)
 
 
@@ -110,15 +112,20 @@ async def test_a_full_worker_waits_for_no_offers(fleet: Build) -> None:
     machines = fleet({"*": HANGS}, replace(SETTINGS, slots=1))
     waiting = count_waits(machines)
     worker = await machines.start("w", "worker")
-    await pass_time(worker, 1)
-    assert waiting == {"w"}
+
+    async def waits() -> bool:
+        return waiting == {"w"}
+
+    async def does_not_wait() -> bool:
+        return not waiting
+
+    await worker.until(waits)
     blocker = await worker.submit("a")
     await worker.until_started("a")
-    assert not waiting
+    await worker.until(does_not_wait)
     await worker.operations.cancel(blocker.id)
     await worker.until_states(a="cancelled")
-    await pass_time(worker, 1)
-    assert waiting == {"w"}
+    await worker.until(waits)
 
 
 async def test_a_cordoned_worker_claims_nothing_and_goes_on_at_once_when_it_may(fleet: Build) -> None:
