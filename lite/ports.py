@@ -288,7 +288,8 @@ class Executor(Protocol):
     async def keep(self, handle: str, ttl_ms: int) -> None:
         """From now on the session ends by itself, its whole tree, unless this is said again within `ttl_ms`: whoever
         holds its lease is gone by then, and another may run it. Never said: it goes on without anybody. Where
-        sessions do not outlive this process: no-op. Raises `HandleGone`."""
+        sessions do not outlive this process: no-op. May be said from `record` on, before the program is let go. Raises
+        `HandleGone`."""
         ...
 
     def watch_status(self, handle: str, callback: Callable[[Status], None]) -> None:
