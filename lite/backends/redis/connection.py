@@ -45,7 +45,7 @@ def pool(options: RedisOptions, name: str) -> ConnectionPool:
     return ConnectionPool.from_url(
         options.url,
         socket_connect_timeout=options.connect_ms / 1000,
-        socket_timeout=options.answer_ms / 1000,
+        socket_timeout=None,  # `Link` sets one limit to a whole question
         retry=Retry(NoBackoff(), 0),
         client_name=f"quarterdeck-{name}",
         **extra,
@@ -61,6 +61,8 @@ class Link:
     ) -> None:
         """`greet` is the first to use each new connection."""
         self._pool = pool(options, name)
+        self._answer = options.answer_ms / 1000
+        self._connect = (options.connect_ms + options.answer_ms) / 1000  # it introduces itself, too
         self._greet = greet
         self._connection: AbstractConnection | None = None
 
@@ -70,11 +72,9 @@ class Link:
         connection = self._connection
         assert connection is not None
         try:
-            await _cancellable(connection.send_command(*command))
-            if patience is None:
+            async with asyncio.timeout(patience or self._answer):
+                await _cancellable(connection.send_command(*command))
                 return await connection.read_response()
-            async with asyncio.timeout(patience):
-                return await connection.read_response(timeout=patience)
         except Exception as error:
             if not _answered(error):
                 await self.drop()
@@ -91,7 +91,8 @@ class Link:
         assert connection is not None
         try:
             if command:
-                await _cancellable(connection.send_command(*command))
+                async with asyncio.timeout(self._answer):
+                    await _cancellable(connection.send_command(*command))
             return await connection.read_response(timeout=patience, push_request=True)
         except Exception:
             await self.drop()
@@ -106,7 +107,8 @@ class Link:
             return
         try:
             connection = self._connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
-            await _cancellable(connection.connect())
+            async with asyncio.timeout(self._connect):
+                await _cancellable(connection.connect())
             if self._greet is not None:
                 await self._greet(self)
         except Exception:
