@@ -14,12 +14,15 @@ import pytest
 from lite.aio.probe import watch
 from lite.aio.tasks import spawn
 from lite.backends.memory import MemoryBackend
+from lite.backends.redis import RedisBackend
 from lite.executors.fake import Behaviour
 from lite.model.event import Event
 from lite.model.task import Outcome, OutcomeKind, TaskQuery
+from tests.engine.conftest import Shared
 from tests.support.engines import SETTINGS
 from tests.support.history import check_all_ended, check_history, check_lanes
 from tests.support.machines import Machines
+from tests.support.redis_server import RedisServer
 
 TASKS = 200
 DANGEROUS_SECONDS = 200
@@ -96,12 +99,32 @@ def as_json(events: list[Event]) -> list[dict[str, Any]]:
     ]
 
 
+async def time_passes(machines: Machines, seconds: float, steps: int) -> None:
+    """The more steps, the more often a backend whose answers take real time can give them."""
+    for _ in range(steps):
+        for _ in range(3 if steps > 1 else 0):
+            await machines.backend.renew([], now=0, ttl_ms=1)
+            await machines.backend.wait(0, timeout_ms=0)
+        await machines.clock.advance(seconds / steps)
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_every_task_ends_once_as_it_must_whoever_dies(seed: int, tmp_path: Path) -> None:
+    await simulate(MemoryBackend(), tmp_path, seed)
+
+
+@pytest.mark.slow
+async def test_so_it_does_on_redis(tmp_path: Path, redis_server: RedisServer, redis_prefix: str) -> None:
+    backend = RedisBackend(redis_server.options(redis_prefix))
+    await backend.open()
+    await simulate(Shared(backend), tmp_path, seed=7, steps=20)
+    await backend.close()
+
+
+async def simulate(backend: Any, folder: Path, seed: int, steps: int = 1) -> None:
     chance = random.Random(seed)
     plan = Plan(chance)
-    backend = MemoryBackend()
-    machines = Machines(backend, tmp_path, plan.script, replace(SETTINGS, slots=3))
+    machines = Machines(backend, folder, plan.script, replace(SETTINGS, slots=3))
     for name in ORCHESTRATORS:
         await machines.start(name, "orchestrator", line=True)
     for name in WORKERS:
@@ -113,7 +136,7 @@ async def test_every_task_ends_once_as_it_must_whoever_dies(seed: int, tmp_path:
     while machines.clock.monotonic() < DANGEROUS_SECONDS:
         if len(down) < 4:
             await something_happens(machines, chance, down)
-        await machines.clock.advance(chance.uniform(0.1, 2.0))
+        await time_passes(machines, chance.uniform(0.1, 2.0), steps)
         await come_back(machines, down)
     await come_back(machines, down, everybody=True)
 
