@@ -58,6 +58,19 @@ class Member(Fleet):
         os.kill(self.process.pid, signal.SIGSTOP)
         os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
 
+    def stop_machine(self) -> list[int]:
+        """SIGSTOP of the supervisor and all it has started; their pids."""
+        self.stop()
+        stopped: list[int] = []
+        while fresh := [pid for pid in self.survivors() if pid not in stopped]:
+            for pid in fresh:
+                try:
+                    os.kill(pid, signal.SIGSTOP)
+                except ProcessLookupError:
+                    pass  # it was quicker
+            stopped += fresh
+        return stopped
+
     def go_on(self) -> None:
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGCONT)
