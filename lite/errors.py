@@ -85,6 +85,12 @@ class IllegalState(QuarterdeckError):
     code, exit_code, status = "illegal-state", 2, 409
 
 
+class WrongToken(QuarterdeckError):
+    """Who asks did not show what this worker was given at its registration."""
+
+    code, status = "wrong-token", 403
+
+
 class LeaseLost(QuarterdeckError):
     """This lease is not (or no longer) the right to run the attempt: stop at once."""
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from lite.engine.agents import AgentInfo, look_at_agents
 from lite.engine.explaining import explain_task
@@ -13,6 +14,7 @@ from lite.engine.preparation import check_with_provider
 from lite.engine.references import find_run, find_task
 from lite.engine.session_operations import SessionOperations
 from lite.engine.supervisor import SupervisorInfo
+from lite.engine.worker_operations import WorkerOperations
 from lite.errors import IllegalState, NotFound
 from lite.model.event import Event
 from lite.model.ids import new_id
@@ -125,6 +127,11 @@ class Operations(SessionOperations):
             raise IllegalState(f"worker {found.id} is alive", hint=f"stop it first: qd down on {found.node}")
         await self._backend.deregister(found.id, now=now, reason="deregistered")
         return found
+
+    @cached_property
+    def worker_protocol(self) -> WorkerOperations:
+        """What workers that do not reach the backend themselves ask us to do there."""
+        return WorkerOperations(self._supervisor)
 
     async def agents(self) -> Sequence[AgentInfo]:
         return await look_at_agents(self._context)

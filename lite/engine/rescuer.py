@@ -1,8 +1,8 @@
 """Recovers what dead workers left: takes over their leases, re-adopts sessions that live on, ends attempts that do not.
 
 Only positive evidence condemns. Whoever holds a home's lock knows that no other process of this home is alive: what its
-worker left is adopted at the start, at once. Elsewhere a lease must have expired, and stay expired for one more lease
-length on this machine's monotonic clock (a laptop that slept is not a dead worker).
+worker left is adopted at the start, at once. Elsewhere, and for workers that came over HTTP, a lease must have expired,
+and stay expired for one more lease length on this machine's monotonic clock (a laptop that slept is not a dead worker).
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ _LONGEST_BACKOFF_SECONDS = 2.0
 
 
 class Rescuer:
-    """`alone`: no other worker can be alive on this backend. A worker looks after its own leases only; who has the role
-    of an orchestrator looks after everybody's, and forgets workers that are gone."""
+    """`alone`: no other worker of this backend can be alive but those that speak through our API. A worker looks after
+    its own leases only; who has the role of an orchestrator looks after everybody's, and forgets workers that are gone.
+    """
 
     def __init__(self, context: Context, sessions: Sessions, dispatcher: Dispatcher, *, alone: bool) -> None:
         self._context = context
@@ -50,14 +51,17 @@ class Rescuer:
 
     async def adopt(self) -> int:
         """At the start, before anything is claimed: take over every lease that has no living process behind it, ours
-        from before and (alone) everybody's; returns how many."""
-        backend = self._context.backend
-        mine = "" if self._alone else self._context.worker
-        taken = await self._take(await backend.tasks(TaskQuery(states=(State.RUNNING,), worker=mine)))
-        if self._alone:
-            for worker in await backend.workers():
-                if worker.id != self._context.worker:
-                    await backend.deregister(worker.id, now=self._context.clock.now(), reason="lost")
+        from before and (alone) everybody's but of workers over HTTP; returns how many."""
+        backend, me = self._context.backend, self._context.worker
+        if not self._alone:
+            return await self._take(await backend.tasks(TaskQuery(states=(State.RUNNING,), worker=me)))
+        others = [one for one in await backend.workers() if one.id != me]
+        elsewhere = {one.id for one in others if one.over_http}
+        running = await backend.tasks(TaskQuery(states=(State.RUNNING,)))
+        taken = await self._take([task for task in running if task.worker not in elsewhere])
+        for worker in others:
+            if not worker.over_http:
+                await backend.deregister(worker.id, now=self._context.clock.now(), reason="lost")
         return taken
 
     async def sweep(self) -> int:
@@ -73,7 +77,7 @@ class Rescuer:
             self._leases.look({task.id: task.lease for task in expired}, context.clock.monotonic())
             enough = self._lease_seconds()
             taken = await self._take([one for one in expired if self._leases.lasted(one.id, at) >= enough])
-            if context.role != "worker" and not self._alone:
+            if context.role != "worker":
                 await self._look_after_workers(now, at)
         except BackendError:
             self._leases.forget()  # whoever could not reach it either had no chance to renew

@@ -20,7 +20,8 @@ class WorkerState(StrEnum):
 class Worker:
     """The registered row. `running` is counted from the leases it holds. `executors` are the places it can start work
     in. `address` is where its control API can be reached from other machines ("" when nowhere), `token` what that
-    wants to see; it is never shown. `load` is what its machine does, per processor, as of the last heartbeat."""
+    wants to see; it is never shown. `load` is what its machine does, per processor, as of the last heartbeat. `access`
+    is the SHA-256 of what a worker that does not reach the backend itself shows to the API; "": it does."""
 
     id: str
     node: str
@@ -38,6 +39,12 @@ class Worker:
     executors: tuple[str, ...] = ("local",)
     token: str = ""
     load: float = 0.0
+    access: str = ""
+
+    @property
+    def over_http(self) -> bool:
+        """It lives elsewhere and speaks through a supervisor: it may outlive that one, and the home's lock."""
+        return self.access != ""
 
     def state(self, now: int) -> WorkerState:
         """Its state at `now` (ms)."""

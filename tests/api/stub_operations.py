@@ -99,7 +99,21 @@ class FakeStream:
         self.closed = True
 
 
+class NoWorkers:
+    """The worker protocol where nobody may join; `test_worker_protocol.py` has the real one."""
+
+    async def register(self, *_: Any) -> Any:
+        raise IllegalState("full")
+
+    async def _unknown(self, worker: str, *_: Any, **__: Any) -> Any:
+        raise NotFound(f"no worker {worker!r}")
+
+    heartbeat = leave = claim = leases = renew = record = finish = _unknown
+
+
 class StubOperations:
+    worker_protocol = NoWorkers()
+
     def __init__(self, sessions: Path | None = None) -> None:
         self.table: dict[str, Task] = {}
         self.run_table: dict[str, Run] = {}

@@ -18,6 +18,7 @@ from lite.api.server import (
     routes_sessions,
     routes_supervisor,
     routes_tasks,
+    routes_workers,
 )
 from lite.api.server.answers import failure, joined, plain_failure
 from lite.api.server.document import document
@@ -57,6 +58,7 @@ def build_app(operations: Operations, closing: asyncio.Event | None = None) -> F
         routes_events.router(operations, streams),
         routes_sessions.router(operations, streams, relays),
         routes_fleet.router(operations),
+        routes_workers.router(operations, streams),
         routes_supervisor.router(operations),
         routes_probes.router(operations, counts),
     ):

@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 from typing_extensions import is_typeddict
 
-from lite.api import messages
+from lite.api import messages, messages_workers
 from lite.api.server import bodies  # noqa: F401 - makes the bodies strict before their schemas are taken
 
 
@@ -26,7 +26,8 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 
 def _messages() -> dict[str, Any]:
-    kinds = [kind for kind in vars(messages).values() if is_typeddict(kind)]
+    names = {**vars(messages), **vars(messages_workers)}
+    kinds = [kind for kind in names.values() if is_typeddict(kind)]
     adapters = [(kind.__name__, "serialization", TypeAdapter(kind)) for kind in kinds]
     _, found = TypeAdapter.json_schemas(adapters, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
     definitions: dict[str, Any] = found["$defs"]

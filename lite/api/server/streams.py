@@ -74,7 +74,7 @@ class _Streaming(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._streams.enter()
         pumping = spawn(self._pump(scope, send), "stream")
-        others = (spawn(_gone(receive), "stream reader"), spawn(self._streams.closing.wait(), "stream end"))
+        others = (spawn(gone(receive), "stream reader"), spawn(self._streams.closing.wait(), "stream end"))
         try:
             await asyncio.wait({pumping, *others}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -106,7 +106,7 @@ async def _break_off(scope: Scope, receive: Receive, why: Exception) -> None:
     abort = scope.get(ABORT)
     if abort is not None:
         abort()
-        await _gone(receive)
+        await gone(receive)
 
 
 async def limited(scope: Scope, send: Send, message: dict[str, Any]) -> None:
@@ -156,6 +156,7 @@ async def _next(source: AsyncIterator[bytes]) -> bytes | None:
     return await anext(source, None)
 
 
-async def _gone(receive: Receive) -> None:
+async def gone(receive: Receive) -> None:
+    """Return when whoever asked has hung up."""
     while (await receive())["type"] != "http.disconnect":
         pass
