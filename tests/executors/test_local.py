@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lite.errors import ExecutorError, HandleGone, SessionRefused
+from lite.executors.local.executor import LocalExecutor
 from lite.executors.local.handle import parse_handle
 from lite.home import Home
 from lite.model.task import OutcomeKind, Reason
@@ -253,3 +254,26 @@ async def test_with_recording_off_nothing_is_kept_in_the_end(desk: Desk) -> None
     await ended(*other)
     await executor.destroy(other[1])
     assert recorded(other[1]) == b"kept\r\n"
+
+
+async def test_a_session_of_another_home_is_left_alone(desk: Desk, tmp_path: Path) -> None:
+    """Two workers of one machine: what one of them takes over from the other, it does not have."""
+    executor, handle = await desk.run("sleep", "600")
+    other = LocalExecutor(Home(tmp_path / "other"))
+    await other.open()
+    with pytest.raises(HandleGone, match="another home"):
+        await other.recover(handle, 2)
+    await other.close()
+    assert (await executor.inspect(handle)).alive
+
+
+async def test_a_home_reached_by_another_name_is_the_same(desk: Desk, tmp_path: Path) -> None:
+    _, handle = await desk.run("sleep", "600")
+    link = tmp_path / "link"
+    link.symlink_to(desk.home.root.parent)
+    second = LocalExecutor(Home(link / desk.home.root.name))
+    await second.open()
+    await second.recover(handle, 2)
+    await second.stop(handle, grace_ms=100)
+    assert (await second.wait(handle)).kind is not OutcomeKind.SUCCEEDED
+    await second.close()

@@ -100,6 +100,8 @@ class LocalExecutor:
         if known is not None and not known.outcome.done() and token <= known.token:
             return
         parsed = parse_handle(handle)
+        if os.path.realpath(parsed.socket) != os.path.realpath(self._home.session_socket(parsed.session)):
+            raise HandleGone(f"session {parsed.session} belongs to another home")  # perhaps on this very machine
         link = Link(parsed, token, self._jobs, self._lost)
         try:
             await self._reconnect(link)
