@@ -1,4 +1,4 @@
-"""kill -9 of any member of a fleet, of whole machines, of Redis: everything ends, each attempt once, nothing twice."""
+"""kill -9 and pauses of any member of a fleet, of machines, of Redis: all ends, each attempt once, nothing twice."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ agents:
   noop: {provider: noop}
 """
 PLAN_SIZE = 100
+BACKLOG = 4  # plans
 LEASE_SECONDS = 2.0
 
 # A lock is held by a program and all it has started: who does not get it at once runs beside somebody.
@@ -111,48 +112,50 @@ class Trial:
         self._tail = Tail(members)
         self._dead: dict[Member, int] = {}  # until how many have been killed
         self._submitter = Submitter(members, folder, plans, seed)
-        for _ in range(min(4, plans)):
-            self._submitter.wanted.release()
 
     def run(self, pace: int, trouble: dict[int, Callable[[], None]] | None = None) -> None:
         """Kill a random member whenever `pace` more tasks have ended, and do what `trouble` says (by number of kill)
         beside; until all have ended."""
-        released = 4
+        released = 0
         while len(self._tail.ended) < self._size:
-            self._tail.until_ended(min(len(self._tail.ended) + pace, self._size), 90)
-            while released < len(self._tail.ended) // PLAN_SIZE + 4:
+            while released < len(self._tail.ended) // PLAN_SIZE + BACKLOG:
                 self._submitter.wanted.release()
                 released += 1
+            self._tail.until_ended(min(len(self._tail.ended) + pace, self._size), 90)
             self._members.ready()
             self._kill_one()
             if trouble and len(self.kills) in trouble:
                 trouble[len(self.kills)]()
         self._submitter.join()
-        for member in self._dead:
-            member.begin()
-        self._dead.clear()
+        self._bring_back(1 << 30)
         self._members.ready()
 
     def _kill_one(self) -> None:
         """Some start again at once, others stay away for so long that their leases are taken over."""
         alive = [member for member in self._members.all if member not in self._dead]
         victim = self._chance.choice(alive)
-        if victim.role == "worker" and self._chance.random() < 0.2:
+        how, name = self._chance.random(), victim.project.name
+        last = [member.role for member in alive].count(victim.role) == 1
+        away = 0 if last or self._chance.random() < 0.5 else self._chance.randint(1, 6)
+        if away and how < 0.4:
+            victim.stop()  # not dead: it will speak again, too late
+            name += "-paused"
+        elif victim.role == "worker" and how < 0.6:
             victim.kill_machine()
+            name += "-whole"
         else:
             victim.kill()
-        self.kills.append(victim.project.name)
-        last = [member.role for member in alive].count(victim.role) == 1
-        if last or self._chance.random() < 0.5:
-            victim.begin()
-        else:
-            self._dead[victim] = len(self.kills) + self._chance.randint(1, 6)
+        self.kills.append(name)
+        self._dead[victim] = len(self.kills) + away
         self._bring_back(len(self.kills))
 
     def _bring_back(self, kills: int) -> None:
         for member in [member for member, until in self._dead.items() if until <= kills]:
             del self._dead[member]
-            member.begin()
+            if member.paused:
+                member.go_on()
+            else:
+                member.begin()
 
     def log(self) -> list[dict[str, Any]]:
         """The whole event log."""
@@ -210,11 +213,11 @@ def trial(tmp_path: Path, server: RedisServer, redis_prefix: str) -> Iterator[Bu
         yield new
 
 
-def report(trial: Trial, begun: float) -> None:
+def report(trial: Trial, begun: float) -> Counter[str]:
     kinds = Counter(event["kind"] for event in trial.log())
     log.info("%.1f s, %d kills: %s", time.monotonic() - begun, len(trial.kills), " ".join(trial.kills))
     log.info("%s", dict(kinds))
-    assert kinds["lease.lost"] > 0, "no kill has hit a running task"
+    return kinds
 
 
 def said(kind: str, task: str = "a", attempt: int = 1, worker: str = "w1") -> dict[str, Any]:
@@ -250,19 +253,20 @@ def test_the_checker_sees_it(check: Callable[[], None]) -> None:
 def test_members_are_killed_all_the_time(trial: Build) -> None:
     one, begun = trial(3, 4, plans=20, seed=7), time.monotonic()
     one.run(pace=60)
-    report(one, begun)
+    kinds = report(one, begun)
     one.check()
-    assert len(one.kills) >= 15
+    assert len(one.kills) >= 10
+    assert kinds["lease.lost"] > 0, "no kill has hit a running task"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_redis_is_killed_twice_beside(trial: Build, server: RedisServer) -> None:
-    one, begun = trial(2, 3, plans=4, seed=8), time.monotonic()
-    one.run(pace=25, trouble={2: server.restart, 5: server.restart})
+    one, begun = trial(2, 3, plans=6, seed=8), time.monotonic()
+    one.run(pace=25, trouble={1: server.restart, 3: server.restart})
     report(one, begun)
     one.check()
-    assert len(one.kills) >= 5
+    assert len(one.kills) >= 3
 
 
 @pytest.mark.slow
@@ -275,11 +279,11 @@ def test_redis_stands_still_for_longer_than_a_lease(trial: Build, server: RedisS
         finally:
             server.resume()
 
-    one, begun = trial(2, 3, plans=4, seed=9), time.monotonic()
-    one.run(pace=25, trouble={2: stand_still, 5: stand_still})
+    one, begun = trial(2, 3, plans=6, seed=9), time.monotonic()
+    one.run(pace=25, trouble={1: stand_still, 3: stand_still})
     report(one, begun)
     one.check()
-    assert len(one.kills) >= 5
+    assert len(one.kills) >= 3
 
 
 @pytest.mark.soak

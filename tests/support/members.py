@@ -24,6 +24,7 @@ class Member(Fleet):
     def __init__(self, project: Path, config: str, role: str, *options: str) -> None:
         super().__init__(project, config)
         self.role = role
+        self.paused = False
         self._options = ("--role", role, "--name", project.name, *options)
 
     def __repr__(self) -> str:
@@ -57,6 +58,7 @@ class Member(Fleet):
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGSTOP)
         os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
+        self.paused = True
 
     def stop_machine(self) -> list[int]:
         """SIGSTOP of the supervisor and all it has started; their pids."""
@@ -74,6 +76,7 @@ class Member(Fleet):
     def go_on(self) -> None:
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGCONT)
+        self.paused = False
 
     def metric(self, name: str) -> float:
         """One value of its /metrics."""
@@ -134,9 +137,9 @@ class Members:
 
         def answered() -> bool:
             for member in self.all:
-                if not member.home.socket.exists():
+                if member.paused or not member.home.socket.exists():
                     continue
-                with Client(str(member.home.socket), timeout=15.0) as client:
+                with Client(str(member.home.socket), timeout=5.0) as client:
                     try:
                         answers.append(question(client))
                     except (NoSupervisor, BackendError):
