@@ -8,134 +8,28 @@ Standard library only; needs git on PATH.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-EXAMPLE = Path(__file__).parent / "02_two_lanes"
-PLAN = EXAMPLE / "plan.yaml"
+from deck import Deck, DemoError, Follower, paint, shown
+
+ON_REDIS = Path(__file__).parent / "05_redis" / "run.py"
 ANSWER = "wordy"
 LIMIT_SECONDS = 120  # of the headless demo, all in all
-CALL_SECONDS = 90  # of one command
 TASKS_AT_LEAST = 8
-_COLOURS = {"dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36, "bold": 1}
-
-
-class DemoError(Exception):
-    """The demo did not go as planned; the text says how."""
-
-
-class Deck:
-    """The `qd` of this interpreter's environment, in a project of its own."""
-
-    def __init__(self, folder: Path, *, private: bool) -> None:
-        self.folder = folder
-        self.project = folder / "two-lanes"
-        shutil.copytree(EXAMPLE, self.project, ignore=shutil.ignore_patterns("build", ".quarterdeck", "__pycache__"))
-        self.command = find_qd()
-        env = {name: value for name, value in os.environ.items() if not name.startswith("QD_")}
-        # the tasks' python3 is the one that runs this
-        env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH") or os.defpath])
-        if not env.get("HOME"):
-            env["HOME"] = str(folder)
-        if private:  # leaves no trace in the user's list of homes
-            env["XDG_STATE_HOME"] = str(folder / "state")
-        self.env = env
-        if shutil.which("git", path=env["PATH"]) is None:
-            raise DemoError("git is not on PATH; the demo's tasks use it")
-
-    def qd(self, *args: str) -> str:
-        """What `qd ARGS...` printed. Raises `DemoError` when it exits with anything but 0."""
-        try:
-            done = subprocess.run(
-                [self.command, *args],
-                cwd=self.project,
-                env=self.env,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=CALL_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise DemoError(f"qd {shlex.join(args)}: no answer within {CALL_SECONDS} s") from error
-        if done.returncode:
-            raise DemoError(f"qd {shlex.join(args)}: exit code {done.returncode}\n{done.stdout}{done.stderr}".rstrip())
-        return done.stdout
-
-    def ask(self, *args: str) -> Any:
-        """The answer of `qd ARGS... --json`."""
-        return json.loads(self.qd(*args, "--json"))
-
-    def show(self, *args: str) -> int:
-        """Run a command on the user's own terminal."""
-        sys.stdout.flush()
-        return subprocess.run([self.command, *args], cwd=self.project, env=self.env, check=False).returncode
-
-    def log(self) -> str:
-        """The end of the supervisor's log."""
-        try:
-            return (self.project / ".quarterdeck" / "supervisor.log").read_text(errors="replace")[-3000:]
-        except OSError:
-            return ""
-
-
-def find_qd() -> str:
-    """QD_DEMO_QD, else the executable beside this interpreter, else the one on PATH."""
-    beside = Path(sys.executable).parent / "qd"
-    found = os.environ.get("QD_DEMO_QD") or (str(beside) if beside.is_file() else shutil.which("qd"))
-    if found is None:
-        raise DemoError("qd is not installed; `make setup` does that, `make demo` runs this with it")
-    return found
-
-
-class Follower:
-    """`qd events -f --json` of one run. Ends what it started."""
-
-    def __init__(self, deck: Deck, run: str) -> None:
-        self._rest = b""
-        self._process = subprocess.Popen(
-            [deck.command, "events", "-f", "--json", "--run", run],
-            cwd=deck.project,
-            env=deck.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-    def fileno(self) -> int:
-        assert self._process.stdout is not None
-        return self._process.stdout.fileno()
-
-    def read(self) -> Iterator[dict[str, Any]]:
-        """The events that have arrived; blocks until there is something. Raises `DemoError` at the stream's end."""
-        data = os.read(self.fileno(), 65536)
-        if not data:
-            assert self._process.stderr is not None
-            said = self._process.stderr.read().decode(errors="replace").strip()
-            raise DemoError(f"qd events ended early: {said or f'exit code {self._process.wait()}'}")
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        return map(json.loads, lines)
-
-    def close(self) -> None:
-        self._process.terminate()
-        self._process.wait()
-        for pipe in (self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
 
 
 class Demo:
     """Submits the plan, tells what happens, line by line, and sees to the question."""
+
+    plan = "plan.yaml"
 
     def __init__(self, deck: Deck, *, headless: bool) -> None:
         self.deck = deck
@@ -146,7 +40,7 @@ class Demo:
         self._begun_at = 0
 
     def submit(self) -> None:
-        answer = self.deck.ask("run", "plan.yaml")
+        answer = self.deck.ask("run", self.plan)
         self.run = answer["run"]["id"]
         self._begun_at = answer["run"]["created_at"]
         self._tasks = {task["id"]: task for task in answer["tasks"]}
@@ -181,7 +75,7 @@ class Demo:
         if kind == "task.started":
             self._started[task["id"]] = at
             lane = f", lane {task['lane']}" if task["lane"] else ""
-            self._line(at, task, "started", "cyan", f"agent {task['agent']}{lane}")
+            self._line(at, task, "started", "cyan", f"agent {task['agent']}{lane}{self._where(event)}")
         elif kind == "session.waiting":
             self._line(at, task, "asks", "yellow", str(data.get("text") or ""))
             self._asked(task)
@@ -194,6 +88,10 @@ class Demo:
         elif kind in ("task.failed", "task.cancelled", "task.skipped", "task.retrying", "task.parked"):
             why = ": ".join(str(data[key]) for key in ("reason", "detail") if data.get(key))
             self._line(at, task, kind.partition(".")[2], "red", why)
+
+    def _where(self, event: dict[str, Any]) -> str:
+        """More about the place of something."""
+        return ""
 
     def _asked(self, task: dict[str, Any]) -> None:
         if self.headless:
@@ -220,17 +118,6 @@ class Demo:
             raise DemoError(f"only {len(tasks)} tasks have run")
         if not list((self.deck.project / "build").glob("*.pyz")):
             raise DemoError("every task succeeded, but what they should have built is not there")
-
-
-def paint(text: str, colour: str) -> str:
-    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
-        return text
-    return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
-
-
-def shown(deck: Deck) -> str:
-    """How the user may call our `qd`."""
-    return "qd" if shutil.which("qd") == deck.command else shlex.quote(deck.command)
 
 
 def summary(demo: Demo, took: float) -> None:
@@ -322,7 +209,10 @@ def _terminated(*_: object) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run the example plan 02_two_lanes.")
     parser.add_argument("--headless", action="store_true", help="print progress, answer by itself, leave nothing")
+    parser.add_argument("--redis", action="store_true", help="05_redis instead: a fleet on a Redis server of its own")
     asked = parser.parse_args()
+    if asked.redis:
+        os.execv(sys.executable, [sys.executable, str(ON_REDIS), *(() if asked.headless else ("--stay",))])
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits it ignored
     try:
