@@ -28,7 +28,7 @@ from providers.base import Launch
 Make = Callable[[], Awaitable[Executor]]
 
 SECONDS = 30.0
-SOON, LATE = 400, 600_000  # ms: a lease that runs out in the test, one that does not
+SOON, LATE = 600, 600_000  # ms: a lease that runs out in the test, one that does not
 
 
 class Recorded(list[str]):
@@ -259,6 +259,8 @@ class ExecutorContract:
         await first.keep(kept, SOON)
         await first.keep(left, SOON)
         await first.keep(kept, LATE)
+        for handle in (kept, left):
+            assert (await first.inspect(handle)).alive  # they have heard of it: a next supervisor fences off the rest
         await first.close()
         second = await make()
         for handle in (alone, kept, left):
