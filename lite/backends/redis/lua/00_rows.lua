@@ -75,11 +75,12 @@ local function flush()
   changed = {}
 end
 
--- As Python reads it: the columns in order, then (when asked for) the spec.
+-- As Python reads it: the columns in order, then (when asked for) the spec, which has a key of its own: most verbs do not
+-- look at it, and a prompt may be long.
 local function shown(row, with_spec)
   local values = {}
   for at, name in ipairs(COLUMNS) do values[at] = row[name] or false end
-  values[#COLUMNS + 1] = with_spec and row.spec or false
+  values[#COLUMNS + 1] = with_spec and call('GET', P .. 'spec:' .. row.id) or false
   return values
 end
 

@@ -45,11 +45,12 @@ local function insert(spec, stands, now)
   local row = {id = spec.id}
   cache[spec.id] = row
   set(row, {
-    id = spec.id, seq = newest, spec = spec.spec, name = spec.name, run = spec.run, agent = spec.agent, lane = spec.lane,
+    id = spec.id, seq = newest, name = spec.name, run = spec.run, agent = spec.agent, lane = spec.lane,
     key = spec.key, priority = spec.priority, run_at = spec.run_at, placed = spec.placed, team = spec.team,
     touches = spec.touches and cjson.encode(spec.touches), needs = #needs > 0 and cjson.encode(needs),
     on_failure = spec.on_failure, retries = spec.retries, created_at = now,
   })
+  call('SET', P .. 'spec:' .. row.id, spec.spec)
   add_to('tasks', row)
   call('ZADD', P .. 'ids', 0, row.id)
   add_to('name:' .. row.name, row)
