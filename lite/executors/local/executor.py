@@ -100,7 +100,7 @@ class LocalExecutor:
         if known is not None and not known.outcome.done() and token <= known.token:
             return
         parsed = parse_handle(handle)
-        if os.path.realpath(parsed.socket) != os.path.realpath(self._home.session_socket(parsed.session)):
+        if not _same_place(parsed.socket, self._home.session_socket(parsed.session)):
             raise HandleGone(f"session {parsed.session} belongs to another home")  # perhaps on this very machine
         link = Link(parsed, token, self._jobs, self._lost)
         try:
@@ -300,3 +300,8 @@ def _write_private(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+
+
+def _same_place(one: str, other: Path) -> bool:
+    """Also by two names of one directory."""
+    return os.path.realpath(one) == os.path.realpath(other)
