@@ -110,7 +110,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise UsageError(f"the key {quoted(twice)} is there twice", place=twice[:_LONGEST_PLACE] if twice.isidentifier() else "")
+        place = twice[:_LONGEST_PLACE] if twice.isidentifier() else ""
+        raise UsageError(f"the key {quoted(twice)} is there twice", place=place)
     return made
 
 
