@@ -22,6 +22,7 @@ from lite.model.settings import Agent
 from lite.model.task import ClaimRequest, State
 from lite.ports import Backend
 from tests.support.engines import SETTINGS, Engine
+from tests.support.redis_server import RedisServer
 
 AGENTS = {**SETTINGS.agents, "dev": Agent("dev", "scripted", model="m1"), "few": Agent("few", "shell", slots=1)}
 NOT_HERE = replace(SETTINGS, slots=0, agents=AGENTS)  # the supervisor runs nothing itself
@@ -385,6 +386,25 @@ async def test_nothing_is_taken_for_who_has_hung_up(site: Site, monkeypatch: pyt
     assert len(await site.claim()) == 1
 
 
+@pytest.mark.parametrize("kept", ["redis"], indirect=True)
+async def test_those_who_come_and_go_leave_no_connection_behind(site: Site, redis_server: RedisServer) -> None:
+    def connections() -> int:
+        return len(redis_server.ask("CLIENT", "LIST").splitlines())
+
+    before = 0
+    for round_ in range(4):
+        name = f"far{round_}"
+        await site.join(name)
+        waiting = spawn(site.claim(name, wait_ms=5000), "claim")
+        await asleep(site, waiting)
+        await site.engine.submit(f"a{round_}")
+        (lease,) = await asyncio.wait_for(waiting, 30)
+        await site.end({"worker": name, "task": lease["task"], "token": lease["token"]})
+        assert (await site.ask("DELETE", f"workers/{name}", by=name)).status_code == 200
+        before = before or connections()
+    assert connections() == before
+
+
 async def test_a_stopping_supervisor_hands_nothing_out(site: Site) -> None:
     await site.join()
     await site.engine.submit("a")
@@ -403,6 +423,8 @@ async def test_the_lease_of_one_that_fell_silent_is_rescued_and_its_late_word_re
     lease = await site.take("far")
     # a handle that names an executor of ours must not be followed there
     assert (await site.say("record", lease, started=True, handle="fake:s1")).status_code == 200
+    assert site.engine.context.split_handle((await site.engine.task("a")).handle)[0] is None
+    assert [one["handle"] for one in (await site.ask("GET", "workers/far/leases", by="far")).json()] == ["fake:s1"]
     at = site.engine.clock.now()
 
     async def queued() -> bool:

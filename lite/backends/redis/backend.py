@@ -269,6 +269,7 @@ class RedisBackend:
 
     async def deregister(self, worker: str, *, now: int, reason: str = "") -> None:
         await self._call("deregister", {"worker": worker, "now": now, "reason": reason})
+        await self._offers.forget(worker)
 
     async def workers(self) -> Sequence[Worker]:
         return [worker_from_row(row) for row in await self._look("workers", {}) or ()]

@@ -136,6 +136,13 @@ class Offers:
             box.groups.clear()
             raise mapped(error, self._place) from error
 
+    async def forget(self, worker: str) -> None:
+        """It was deregistered: its connection goes, unless it waits on it all the same."""
+        box = self._workers.get(worker)
+        if box is not None and not box.asking.locked():
+            del self._workers[worker]
+            await box.link.drop()
+
     async def close(self) -> None:
         await self._jobs.cancel()
         for box in self._workers.values():
