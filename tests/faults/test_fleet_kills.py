@@ -48,7 +48,8 @@ PROGRAM = (
 
 
 def plan(number: int, folder: Path, chance: random.Random) -> str:
-    """Two fifths of the tasks in lanes, the rest in a web of needs; one in seven is a program."""
+    """Two fifths of the tasks in lanes, the rest in a web of needs; one in seven is a program, some of which
+    go on for so long that they can be taken over."""
     tasks: dict[str, Any] = {}
     for at in range(PLAN_SIZE):
         task: dict[str, Any] = {"agent": "noop", "prompt": "nothing"}
@@ -61,7 +62,8 @@ def plan(number: int, folder: Path, chance: random.Random) -> str:
             task["needs"] = [f"t{other}" for other in chance.sample(near, chance.randint(0, 3))]
         if at % 7 == 0:
             del task["agent"], task["prompt"]
-            task["command"] = PROGRAM.format(folder=folder, lock=lock, seconds=round(chance.uniform(0, 1.5), 2))
+            seconds = chance.uniform(0, 1.5) if at % 3 or "lane" in task else 3.5 * LEASE_SECONDS
+            task["command"] = PROGRAM.format(folder=folder, lock=lock, seconds=round(seconds, 2))
         tasks[f"t{at}"] = task
     return json.dumps({"name": f"p{number}", "tasks": tasks})
 
