@@ -14,7 +14,18 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from tui.state import EMPTY, Activity, Fleet, Link, RunView, SupervisorView, TaskView, WorkerView, evolve
+from tui.state import (
+    EMPTY,
+    NO_ACTIVITY,
+    Activity,
+    Fleet,
+    Link,
+    RunView,
+    SupervisorView,
+    TaskView,
+    WorkerView,
+    evolve,
+)
 from tui.task_events import CHANGES
 from tui.views import TEXT, task_view
 
@@ -158,7 +169,13 @@ class _Draft:
     def _set(self, **changed: Any) -> None:
         self._fleet = replace(self._fleet, **changed)
 
+    def _elsewhere(self, worker: str) -> bool:
+        own = self._fleet.supervisor.worker
+        return bool(worker and own) and worker != own
+
     def _row(self, row: TaskView) -> None:
+        if row.state == "running" and self._elsewhere(row.worker):
+            row = evolve(row, {"elsewhere": True})
         before = self.tasks.get(row.id)
         if before is None or before.seq != row.seq:
             self._unordered = True
@@ -225,6 +242,10 @@ class _Draft:
         if change is not None:
             changed = change(task, event)
             changed["cursor"] = event["cursor"]
+            if "worker" in changed:
+                changed["elsewhere"] = self._elsewhere(changed["worker"])
+                if changed["elsewhere"] and "activity" in changed:
+                    changed["activity"] = NO_ACTIVITY  # nobody tells us what it does: "starting" would stand for ever
             self.tasks[task.id] = evolve(task, changed)
 
 

@@ -73,6 +73,7 @@ class TaskView:
     prompt: str = ""  # its beginning
     command: str = ""  # its beginning
     worker: str = ""
+    elsewhere: bool = False  # it runs, with another worker than this supervisor's
     session: str = ""  # the newest attempt's
     cancel: str = ""
     exit_code: int | None = None
@@ -147,6 +148,7 @@ class SupervisorView:
     version: str = ""
     backend: str = ""
     slots: int = 0
+    worker: str = ""
     config_error: str = ""
     stopping: bool = False
 

@@ -100,6 +100,7 @@ def supervisor_view(status: StatusJson) -> SupervisorView:
         version=status["version"],
         backend=status["backend"].partition(" ")[0],
         slots=status["slots"],
+        worker=status["worker"],
         config_error=status["config_error"],
         stopping=status["stopping"],
     )

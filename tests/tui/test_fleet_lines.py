@@ -59,7 +59,7 @@ tasks = st.builds(
 
 @given(tasks, st.integers(8, 200))
 def test_a_task_fills_its_line_harmlessly_and_expires_later(task: TaskView, width: int) -> None:
-    longest = fleet_lines.extent([task], workers=True)
+    longest = fleet_lines.extent([task], workers=[task.worker])
     cols = fleet_lines.columns(width, longest)
     made = fleet_lines.task_line(task, fleet_lines.why_of(task, Fleet(), {}), cols, NOW)
     text = "".join(piece.text for piece in made.pieces)

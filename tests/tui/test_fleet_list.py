@@ -177,13 +177,18 @@ async def test_lanes_causes_and_times_to_come_are_told() -> None:
         assert "throttled 2m" in app.line("slow")
 
 
-async def test_the_worker_is_told_when_there_are_several() -> None:
+async def test_the_worker_is_told_when_there_are_several_or_it_is_another() -> None:
     app = Host(fleet())
     async with app.run_test(size=(140, 24)) as pilot:
         await pilot.pause()
         assert "w1" not in app.line("api")
         several = {"w1": WorkerView("w1"), "w2": WorkerView("w2")}
         app.list.show(replace(fleet(), workers=MappingProxyType(several)))
+        assert "w1" in app.line("api")
+        app.list.show(fleet())
+        assert "w1" not in app.line("api")
+        elsewhere = replace(fleet().supervisor, worker="the laptop itself")
+        app.list.show(replace(fleet(), supervisor=elsewhere, workers=MappingProxyType({"w1": WorkerView("w1")})))
         assert "w1" in app.line("api")
 
 

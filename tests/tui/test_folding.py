@@ -21,7 +21,7 @@ from providers.base import Usage
 from tests.rules.making import NOW, spec
 from tests.support.dashboards import told
 from tui.folding import Activities, Events, Forget, Linked, Runs, fold, rows
-from tui.state import EMPTY, Link, RunView
+from tui.state import EMPTY, Link, RunView, SupervisorView
 from tui.views import task_view
 
 ACTIONS = (
@@ -194,6 +194,23 @@ def test_activity_is_of_running_tasks_and_the_newest_wins() -> None:
     ended = History(["claim", "start", "succeed"])
     fleet = fold(fleet, [Events(ended.events), Activities([newer | {"since": NOW + 99_000}])])  # type: ignore[list-item]
     assert fleet.tasks[row["id"]].activity.word == ""
+
+
+def test_of_a_task_elsewhere_nothing_is_claimed_that_nobody_tells() -> None:
+    """A supervisor tells the activities of its own sessions only."""
+    history = History(["claim", "start"])
+    seen = {}
+    for own in ("w0", "another", ""):
+        known = replace(EMPTY, supervisor=SupervisorView(worker=own))
+        by_events = fold(known, [Events(history.events)]).tasks[history.task.id]
+        by_row = fold(known, [rows([history.rows[-1]])]).tasks[history.task.id]
+        assert by_events.elsewhere is by_row.elsewhere
+        seen[own] = (by_events.elsewhere, by_events.activity.word)
+    assert seen == {"w0": (False, "starting"), "another": (True, ""), "": (False, "starting")}
+    ended = History(["claim", "start", "succeed"])
+    known = replace(EMPTY, supervisor=SupervisorView(worker="another"))
+    assert not fold(known, [Events(ended.events)]).tasks[ended.task.id].elsewhere
+    assert not fold(known, [rows([ended.rows[-1]])]).tasks[ended.task.id].elsewhere
 
 
 def test_a_lost_link_keeps_what_is_shown() -> None:

@@ -18,6 +18,7 @@ STATUS = {
     "home": "/h",
     "version": "1",
     "backend": "memory",
+    "worker": "w1",
     "slots": 4,
     "config_error": "",
     "stopping": False,

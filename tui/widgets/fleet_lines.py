@@ -46,7 +46,7 @@ class Columns:
 
 
 class Extent(NamedTuple):
-    """The longest of what is listed, in characters; a worker counts only when there are several."""
+    """The longest of what is listed, in characters; of workers, of those which a task may run on."""
 
     name: int = 0
     agent: int = 0
@@ -70,7 +70,8 @@ class Line(NamedTuple):
     expires: int | None
 
 
-def extent(tasks: Iterable[TaskView], *, workers: bool) -> Extent:
+def extent(tasks: Iterable[TaskView], *, workers: Iterable[str]) -> Extent:
+    """`workers`: those worth a column, none when all is done by our own."""
     tasks = list(tasks)
     if not tasks:
         return Extent()
@@ -78,7 +79,7 @@ def extent(tasks: Iterable[TaskView], *, workers: bool) -> Extent:
         max(len(task.name) for task in tasks),
         max(map(len, {task.agent for task in tasks})),
         max(map(len, {task.lane for task in tasks})),
-        max(map(len, {task.worker for task in tasks})) if workers else 0,
+        max(map(len, workers), default=0),
     )
 
 

@@ -115,7 +115,9 @@ class FleetList(LineList):
         self._groups = self._heads = None
         self._marks.keep(fleet.tasks)
         if len(fleet.tasks) != len(before.tasks) or fleet.workers is not before.workers:
-            self._longest = fleet_lines.extent(fleet.tasks.values(), workers=len(fleet.workers) > 1)
+            own = fleet.supervisor.worker
+            shared = len(fleet.workers) > 1 or (own and own not in fleet.workers)
+            self._longest = fleet_lines.extent(fleet.tasks.values(), workers=fleet.workers if shared else ())
             self._columns = Columns(0)
         self._list()
         if self._wanted and self._wanted in fleet.tasks:

@@ -1,4 +1,5 @@
-"""The title on a pane's border: which task it is, how it stands, what it asks, what its program calls itself."""
+"""The title on a pane's border: which task it is, where it runs if elsewhere, how it stands, what it asks, what its
+program calls itself."""
 
 from __future__ import annotations
 
@@ -21,6 +22,8 @@ def title_of(task: TaskView | None, program_title: str, colours: Mapping[str, st
     ]
     name = short(task.name or task.id[:8], 40)
     parts.append(Content.styled(name, "bold") if bold else Content(name))
+    if task.elsewhere:
+        parts.append(Content.styled(f" on {short(task.worker, 40)}", "dim"))
     asked = asked_of(task)
     if asked:
         text = f" {asked}"
