@@ -99,7 +99,7 @@ def test_no_supervisor_says_what_to_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        ("backend: redis://localhost:6379/0", "not supported yet"),
+        ("backend: postgres://x/y", "not supported yet"),
         ("executor: kubernetes", "not supported yet"),
         ("agents: {a: {provider: shell, rolse: [x]}}", "roles"),
         ("limits: {slots: 4}\nlimits: {slots: 5}", "quarterdeck.yaml:2:1"),
