@@ -105,4 +105,4 @@ def test_what_the_guide_says_of_the_configuration_is_accepted() -> None:
     assert settings.backend == "rediss://redis.example:6380/0"
     assert (settings.labels, settings.slots) == ({"zone": "a"}, 8)
     example = load_text((EXAMPLE / "quarterdeck.yaml").read_text(), "quarterdeck.yaml", providers=names, environ={})
-    assert example.lease_ms == 2000
+    assert example.lease_ms == 3000
