@@ -57,6 +57,7 @@ class Viewer:
         self.frames = Frames(clock, self._frame)
         self._link: SessionLink | None = None
         self._held_since: float | None = None
+        self._far = False  # the session is, or was, with another worker
         self._catching_up: tuple[int, float] | None = None  # to which offset, until when at most
 
     def __repr__(self) -> str:
@@ -77,16 +78,20 @@ class Viewer:
         session = task.session if task is not None else ""
         if session != (before.session if before is not None else ""):
             self.typing = False
+            self._far = task is not None and task.elsewhere
             self._leave()
             self.picture.clear()
             self._set(Standing.NOTHING if not session else Standing.ASLEEP)
             if self.awake:
                 self._enter()
-        elif task is not None and before is not None and task.state != before.state and self.awake:
+            return
+        self._far = self._far or (task is not None and task.elsewhere)
+        if task is not None and before is not None and task.state != before.state and self.awake:
             if self.standing in (Standing.LOST, Standing.CONNECTING) and not self.picture.alive:
                 self._enter()
             elif self.standing in (Standing.LOST, Standing.ENDED) and task.state != "running":
-                self._set(Standing.ENDED, ending_of(task))
+                unseen = self._far and self.standing is Standing.LOST and task.open  # nobody here knows how it ended
+                self._set(Standing.ENDED, self.said if unseen else ending_of(task))
 
     def wake(self) -> None:
         if not self.awake:

@@ -24,7 +24,7 @@ def join(tmp_path: Path, redis_server: RedisServer, redis_prefix: str) -> Iterat
 
     def start(name: str, *options: str) -> Fleet:
         backend = f"backend: {{url: '{redis_server.url}', prefix: {redis_prefix}}}\n"
-        member = Fleet(tmp_path / name, backend + "lease: {ttl: 1500ms, heartbeat: 300ms}\nretry: {base: 10ms}\n")
+        member = Fleet(tmp_path / name, backend + "lease: {ttl: 3s, heartbeat: 500ms}\nretry: {base: 10ms}\n")
         members.append(member)
         assert member.up(*options) == "ready", member.errors()
         return member
@@ -73,7 +73,8 @@ def test_another_machines_terminal_is_like_ones_own_until_that_machine_dies(join
         hand.kill()
         screen = terminal.until(lambda screen: re.search(r"○\s?Q far +lost: its worker", screen))
         assert "got:two:" in screen  # what was seen stays
-        terminal.see("not available: worker hand-", "cannot be reached since")
+        gone = r"ended: not available: worker hand-\S+ (cannot be reached since|has left the fleet)"
+        terminal.until(lambda screen: re.search(gone, screen))
         assert terminal.screen().count("on hand-") == 0
         spare = join("spare", "--role", "worker", "--name", "spare", "--listen", "127.0.0.1:0")
         screen = terminal.until(lambda screen: re.search(r"●\s?R far on spare-", screen) and "hello-42" in screen)
