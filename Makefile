@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(STAMP)       ## run the example plan in live terminals (ARGS=--headless prints progress and exits)
+demo: $(STAMP)       ## run the example plan in live terminals (ARGS=--headless prints progress and exits; "--headless --redis": on Redis)
 	@$(BIN)/python examples/demo.py $(ARGS)
 
 test: $(STAMP) check ## all checks and the test suite (ARGS are passed to pytest)
