@@ -25,14 +25,7 @@ from lite.errors import BackendError
 
 MOST_AT_ONCE = 100  # verbs in one call: the server does nothing else meanwhile
 MOST_WAITING = 10_000
-_WORTH_HALVING = 4
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
-
-
-def _half(waiting: int) -> int:
-    """How many to send first when the server was idle: were it all, we would be idle next, and so on in turn; with the
-    other half in hand both go on working."""
-    return min(waiting if waiting < _WORTH_HALVING else waiting // 2, MOST_AT_ONCE)
 
 
 class Refusal(Exception):
@@ -113,10 +106,8 @@ class Calls:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            most = _half(len(self._waiting))
             while self._waiting:
-                batch = self._next_batch(most)
-                most = MOST_AT_ONCE
+                batch = self._next_batch()
                 if not batch:
                     continue
                 try:
@@ -130,9 +121,9 @@ class Calls:
                 else:
                     self._settle(batch, told)
 
-    def _next_batch(self, most: int) -> list[_Asked]:
+    def _next_batch(self) -> list[_Asked]:
         batch: list[_Asked] = []
-        while self._waiting and len(batch) < most:
+        while self._waiting and len(batch) < MOST_AT_ONCE:
             if batch and self._waiting[0].takes_work is not batch[0].takes_work:
                 break
             asked = self._waiting.popleft()
