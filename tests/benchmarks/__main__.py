@@ -1,4 +1,4 @@
-"""`make bench [ARGS="engine sessions attach cli dashboard binary"]`: all benchmarks, or the ones named."""
+"""`make bench [ARGS="engine sessions attach cli dashboard binary redis"]`: all benchmarks, or the ones named."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import platform
 import sys
 import tempfile
 
-ALL = ("engine", "sessions", "attach", "cli", "dashboard", "binary")
+ALL = ("engine", "sessions", "attach", "cli", "dashboard", "binary", "redis")
 
 
 def main() -> int:
