@@ -255,6 +255,27 @@ class OffersTopic(BackendTopic):
                 await desk.add(name)
                 assert await soon(second) == [name]
 
+    @pytest.mark.parametrize("kept_by", ["touches", "cap"])
+    async def test_what_only_one_may_take_is_offered_to_that_one_when_a_place_is_freed(
+        self, desk: Desk, waiting: bool, kept_by: str
+    ) -> None:
+        """Others wait too, and have no use for it."""
+        agents = {"dev": 1} if kept_by == "cap" else DEV
+        await desk.join("w2")
+        await desk.add("first", touches=("/x",))
+        claim = await desk.take()
+        task = await desk.add("second", touches=("/x",) if kept_by == "touches" else ())
+        await desk.backend.assign(task.id, Assignment(worker="w2"), now=desk.now)
+        for worker in ("w1", "w2"):
+            assert await desk.names(worker=worker, agents=agents) == []
+        async with helping() as jobs:
+            jobs.spawn(work(desk, "w1", agents=agents))
+            await begun(desk)
+            asking = jobs.spawn(work(desk, "w2", agents=agents)) if waiting else None
+            await begun(desk)
+            await desk.finish(claim)
+            assert await soon(asking or jobs.spawn(work(desk, "w2", agents=agents))) == ["second"]
+
     async def test_what_is_claimed_by_nobody_is_offered_to_the_second(self, desk: Desk, waiting: bool) -> None:
         """The first stops, and says so by a claim of nothing."""
         await self.passes_on(desk, waiting, lambda: desk.names(limit=0))

@@ -17,7 +17,9 @@ end
 local function release_starved()
   local starved = call('SMEMBERS', P .. 'starved')
   if #starved == 0 then return end
-  for _, agent in ipairs(starved) do offer(agent, '') end
+  for _, name in ipairs(starved) do
+    if string.sub(name, 1, 1) == '@' then wake(string.sub(name, 2)) else offer(name, '') end
+  end
   call('DEL', P .. 'starved')
 end
 

@@ -3,9 +3,10 @@
 local CHUNK = 16
 
 -- Walks one sorted set of ready tasks, best first; taking from it while it is walked is fine: it reads ahead.
-local function walk(key, agent)
+-- `keeps_waiting` is whom to tell when a place is freed: an agent's workers, or one worker.
+local function walk(key, agent, keeps_waiting)
   local start, ids, at = 0, {}, 0
-  local one = {agent = agent}
+  local one = {agent = agent, keeps_waiting = keeps_waiting}
   function one.step()
     at = at + 2
     if at > #ids then
@@ -62,8 +63,8 @@ local function choose(a, now)
   local chosen, walks, running, held = {}, {}, {}, nil
   for agent, cap in pairs(a.agents) do
     running[agent] = cap >= 0 and num(call('HGET', P .. 'agents', agent)) or 0
-    walks[#walks + 1] = walk(P .. 'ready:' .. agent, agent)
-    walks[#walks + 1] = walk(P .. 'ready:' .. agent .. ':' .. a.worker, agent)
+    walks[#walks + 1] = walk(P .. 'ready:' .. agent, agent, agent)
+    walks[#walks + 1] = walk(P .. 'ready:' .. agent .. ':' .. a.worker, agent, '@' .. a.worker)
   end
   while #chosen < a.limit do
     local one = best(walks)
@@ -71,10 +72,11 @@ local function choose(a, now)
     local row = find(one.id)
     local cap = a.agents[one.agent]
     if cap >= 0 and running[one.agent] >= cap then
-      call('SADD', P .. 'starved', one.agent)
-      one.id = nil
       for _, other in ipairs(walks) do
-        if other.agent == one.agent then other.id = nil end
+        if other.agent == one.agent and other.id then
+          call('SADD', P .. 'starved', other.keeps_waiting)
+          other.id = nil
+        end
       end
     else
       local free = num(row.run_at) <= now
@@ -84,7 +86,7 @@ local function choose(a, now)
         for _, other in ipairs(held) do
           if overlap(mine, other) then
             free = false
-            call('SADD', P .. 'starved', one.agent)
+            call('SADD', P .. 'starved', one.keeps_waiting)
             break
           end
         end
