@@ -215,7 +215,8 @@ class TestFaults:
             assert "out of memory" in found.value.hint
             claim = await desk.take()
             await backend.renew([claim.lease], now=desk.now, ttl_ms=TTL)
-            await desk.finish(claim)
+            together = await asyncio.gather(desk.add("b"), desk.finish(claim), desk.add("b"), return_exceptions=True)
+            assert [isinstance(one, BackendError) for one in together] == [True, False, True]
             assert await desk.states() == {"a": "succeeded"}
             server.ask("CONFIG", "SET", "maxmemory", "50mb")
             await desk.add("b")

@@ -18,7 +18,7 @@ from redis.exceptions import ResponseError
 from lite.aio.probe import hit
 from lite.aio.tasks import Job, spawn
 from lite.backends.redis.connection import Link
-from lite.backends.redis.failures import mapped, passing
+from lite.backends.redis.failures import mapped, out_of_memory, passing
 from lite.backends.redis.library import library
 from lite.backends.redis.rows import encode
 from lite.errors import BackendError
@@ -108,24 +108,29 @@ class Calls:
             self._wake.clear()
             while self._waiting:
                 batch = self._next_batch()
-                if not batch:
-                    continue
                 try:
-                    told = await self._deliver(batch)
-                except BackendError as error:
-                    self._fail(batch, error)
+                    while batch:
+                        batch = await self._carry_out(batch)
                 except BaseException as error:
                     self._fail(batch, BackendError("the backend was closed", place=self._place))
                     if not isinstance(error, Exception):
                         raise
-                else:
-                    self._settle(batch, told)
+
+    async def _carry_out(self, batch: list[_Asked]) -> list[_Asked]:
+        """Returns what is still to be done: what brings no work, when the server had no memory for what does."""
+        try:
+            self._settle(batch, await self._deliver(batch))
+        except BackendError as error:
+            others = [asked for asked in batch if not asked.takes_work] if out_of_memory(error) else []
+            if len(others) < len(batch):
+                self._fail([asked for asked in batch if asked not in others], error)
+                return others
+            self._fail(batch, error)
+        return []
 
     def _next_batch(self) -> list[_Asked]:
         batch: list[_Asked] = []
         while self._waiting and len(batch) < MOST_AT_ONCE:
-            if batch and self._waiting[0].takes_work is not batch[0].takes_work:
-                break
             asked = self._waiting.popleft()
             if not asked.answer.done():  # else nobody waits any more
                 batch.append(asked)
@@ -135,7 +140,7 @@ class Calls:
         self._number += 1
         loop = asyncio.get_running_loop()
         payload = encode([(asked.verb, asked.arguments) for asked in batch]).encode("utf-8", "surrogatepass")
-        function = library().takes if batch[0].takes_work else library().works
+        function = library().takes if any(asked.takes_work for asked in batch) else library().works
         give_up, pause = loop.time() + self._patience, _FIRST_PAUSE
         while True:
             begun = loop.time()

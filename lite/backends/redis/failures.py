@@ -32,6 +32,11 @@ def passing(error: Exception) -> bool:
     return isinstance(error, PASSING) or str(error).startswith(_PASSING_WORDS)
 
 
+def out_of_memory(error: BackendError) -> bool:
+    """Was a whole call refused, before anything of it was done, because the server's memory is full?"""
+    return isinstance(error.__cause__, exceptions.OutOfMemoryError)
+
+
 def mapped(error: Exception, place: str) -> BackendError:
     """The error to raise instead, about the server at `place` (which holds no secret)."""
     text = str(error) or type(error).__name__

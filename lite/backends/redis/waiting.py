@@ -17,13 +17,15 @@ from lite.errors import BackendError
 GROUP = "executor-group"
 ABANDONED_MS = 30_000  # an offer taken and not answered by a claim for this long goes to whoever looks
 _LOOK_SECONDS = 2.5  # between two looks for what a dead consumer took, or should have waited for
+_BUSY_SECONDS = 0.005  # how much later another machine's event may be heard of while ours follow one another
 _BLOCK_MS = 3_000  # shorter than an answer may take
 _PAUSES = (0.05, 0.2, 1.0, 2.0)
 Offer = tuple[str, str, str]  # the stream's name after the prefix, the entry, the task ("": any)
 
 
 class Follower:
-    """Knows the newest cursor, and lets those wait who want a newer one. Reads only while somebody waits."""
+    """Knows the newest cursor, and lets those wait who want a newer one. Reads only while somebody waits, and while the
+    answers to our own verbs bring newer cursors anyway, only now and then."""
 
     def __init__(self, link: Link, prefix: str, place: str) -> None:
         self.cursor = 0
@@ -33,11 +35,13 @@ class Follower:
         self._waiters: set[asyncio.Future[None]] = set()
         self._wanted = asyncio.Event()
         self._job: Job | None = None
+        self._advanced = 0.0  # monotonic seconds
 
     def advance(self, cursor: int) -> None:
         """Somebody has heard of `cursor`."""
         if cursor > self.cursor:
             self.cursor = cursor
+            self._advanced = asyncio.get_running_loop().time()
             for waiter in self._waiters:
                 if not waiter.done():
                     waiter.set_result(None)
@@ -71,8 +75,12 @@ class Follower:
             if not self._waiters:
                 self._wanted.clear()
                 await self._wanted.wait()
+            known = self.cursor
+            if asyncio.get_running_loop().time() - self._advanced < _BUSY_SECONDS:
+                await asyncio.sleep(_BUSY_SECONDS)
+                if self.cursor > known or not self._waiters:
+                    continue  # told already
             try:
-                known = self.cursor
                 read = ("XREAD", "COUNT", 1, "BLOCK", _BLOCK_MS, "STREAMS", self._stream, f"{known}-0")
                 if await self._link.ask(*read) and self.cursor == known:
                     newest = await self._link.ask("XREVRANGE", self._stream, "+", "-", "COUNT", 1)
