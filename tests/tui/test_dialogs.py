@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.app import ComposeResult
+from textual.widgets import Static
 
 from lite.errors import NoSupervisor
 from tests.support.dashboards import FakeGateway, agent_json, fleet, now, task, task_json
 from tests.support.dialogs import HOSTILE, OPEN, hosted
 from tui.orders import Draft
 from tui.screens.confirm import Confirm
-from tui.screens.dialog import Dialog
+from tui.screens.dialog import Dialog, Problem
 from tui.screens.explain import Explain
 from tui.screens.new_task import NewTask
 from tui.screens.plans import PlanPicker
@@ -138,3 +141,43 @@ class TestConfirm:
             await pilot.press(*["j"] * 40)
             assert "task-39" in host.text
             assert "No (n)" in host.text
+
+
+class Slow(Dialog[None]):
+    """Its job goes on at the moment its children have gone and it has not."""
+
+    CSS_PATH = None
+    went: asyncio.Event
+    looked = False
+
+    def compose(self) -> ComposeResult:
+        yield Problem()
+        yield Last(self)
+
+    def on_mount(self) -> None:
+        self.went = asyncio.Event()
+        self.run_worker(self._look())
+
+    async def _look(self) -> None:
+        await self.went.wait()
+        self.looked = True
+        self.calm()
+
+
+class Last(Static):
+    def __init__(self, dialog: Slow) -> None:
+        super().__init__()
+        self.dialog = dialog
+
+    async def on_unmount(self) -> None:
+        self.dialog.went.set()
+        await asyncio.sleep(0)
+
+
+async def test_a_job_under_way_does_not_outlive_what_it_draws_on() -> None:
+    dialog = Slow()
+    async with hosted(dialog) as (host, pilot):
+        host.pop_screen()
+        await pilot.pause()
+    assert dialog.went.is_set()
+    assert not dialog.looked

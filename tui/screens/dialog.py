@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from rich.text import Text
+from textual.await_remove import AwaitRemove
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
@@ -22,6 +23,11 @@ class Dialog(ModalScreen[Result]):
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-middle"), (120, "-wide")]  # noqa: RUF012 - as Textual declares it
     VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall")]  # noqa: RUF012
+
+    def remove(self) -> AwaitRemove:
+        """Its children go before it does, and Textual would let its jobs run on between."""
+        self.workers.cancel_node(self)
+        return super().remove()
 
     def complain(self, error: QuarterdeckError) -> None:
         """Nothing that was typed is lost; the error stands below it."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.app import ComposeResult
+from textual.await_remove import AwaitRemove
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Static
@@ -92,6 +93,11 @@ class RunScreen(Screen[None]):
         self._wanted: list[str] = []  # tasks whose reasons are to be asked for
         self._reading = Paced(self, self._read_events)
         self._asking = Paced(self, self._ask_reasons)
+
+    def remove(self) -> AwaitRemove:
+        """As `Dialog.remove`."""
+        self.workers.cancel_node(self)
+        return super().remove()
 
     @property
     def deck(self) -> Dashboard:
