@@ -31,6 +31,32 @@ class EventKind(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Failure(StrEnum):
+    """Why an attempt of an agent failed: the stable words of `Verdict.reason`."""
+
+    RATE_LIMIT = "rate-limit"  # too many requests just now
+    OVERLOADED = "overloaded"
+    USAGE_LIMIT = "usage-limit"  # of the account, until a time
+    CONNECTION = "connection"  # refused, unknown host, broken
+    CUT_STREAM = "cut-stream"  # the answer ended in the middle
+    NOT_LOGGED_IN = "not-logged-in"
+    BILLING = "billing"
+    BAD_MODEL = "bad-model"
+    BAD_FLAG = "bad-flag"
+    API_ERROR = "api-error"
+    TOOL_REFUSED = "tool-refused"
+    UNTRUSTED = "untrusted"  # it wants to be told first that it may work in this directory
+    UNKNOWN_SESSION = "unknown-session"
+    SESSION_IN_USE = "session-in-use"
+    BUDGET = "budget"  # its own limit of money
+    MAX_TURNS = "max-turns"  # its own limit of steps
+    CANCELLED = "cancelled"
+    NO_RESULT = "no-result"  # exit 0 without having said how it went
+    AGENT = "agent"  # in its own words only
+    EXIT = "exit"
+    SIGNAL = "signal"
+
+
 class Source(StrEnum):
     """How a number came to be known."""
 
@@ -113,15 +139,32 @@ class AgentEvent:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a provider makes of an ended program: the truth about how the attempt went."""
+    """What a provider makes of an ended program: the truth about how the attempt went.
+
+    `until` (ms since the epoch) or `after_ms` (from the end of the program) is when it may go better, in the
+    program's own words; `account`: not before that, nor before somebody acts, will any task of its account go better.
+    """
 
     ok: bool
-    reason: str = ""  # a short stable word: "exit", "signal", "no-result", "not-logged-in", "rate-limit", ...
+    reason: Failure | Literal[""] = ""
     message: str = ""  # the program's own words, not yet made safe for a terminal
     output: str | None = None  # the final message, for the tasks that need this one
     usage: Usage = Usage()
     session: str = ""  # the program's conversation id
     infrastructure: bool = False  # not the task's own failure: costs no retry
+    until: int | None = None
+    after_ms: int | None = None
+    account: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where an attempt is ended though it goes on: programs retry what cannot succeed. Times in ms; None: no limit."""
+
+    wall_ms: int | None = None
+    idle_ms: int | None = None  # without output
+    steps: int | None = None  # tools used
+    retries: int | None = None  # calls to the model the program says it repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +179,11 @@ class Capabilities:
     http: bool = False  # takes an HTTP call; with neither, a command
     executable: str = ""  # the program that must be on PATH; "" when nothing has to be
     version_args: tuple[str, ...] = ()  # how to ask it for its version
+    login_args: tuple[str, ...] = ()  # how to ask whether it is logged in: exit code 0 when it is
+    login_env: tuple[str, ...] = ()  # any of these in its environment stands for a login
+    login_files: tuple[str, ...] = ()  # so does any of these, relative to the user's home
+    answers: bool = False  # in headless mode it asks for permission and can be answered
+    limits: Limits = Limits()  # what holds when the agent is configured without
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from providers.base import AgentEvent, EventKind, Source, Usage, Verdict
+from providers.base import AgentEvent, EventKind, Failure, Source, Usage, Verdict
 from providers.parsing import JsonLinesParser, count_of, exit_verdict, mapping_of, number_of, text_of
 
 # what the API answered -> (reason, infrastructure). 5xx that are not listed are overloads of some kind.
@@ -33,16 +33,16 @@ _BY_ERROR = {
     "overloaded": ("overloaded", True),
     "connection_failed": ("connection", True),
 }
-_BY_TERMINAL = {"aborted_streaming": "interrupted", "aborted_tools": "interrupted", "budget_exhausted": "budget"}
+_BY_TERMINAL = {"aborted_streaming": "cancelled", "aborted_tools": "cancelled", "budget_exhausted": "budget"}
 _BY_SUBTYPE = {"error_max_budget_usd": "budget", "error_max_turns": "max-turns"}
 # what only stderr (or `errors`) tells
 _BY_WORDS = (
     ("No conversation found", "unknown-session"),
     ("is already in use", "session-in-use"),
-    ("unknown option", "usage"),
-    ("argument missing", "usage"),
-    ("Input must be provided", "usage"),
-    ("cannot be used with root", "usage"),
+    ("unknown option", "bad-flag"),
+    ("argument missing", "bad-flag"),
+    ("Input must be provided", "bad-flag"),
+    ("cannot be used with root", "bad-flag"),
     ("Invalid API key", "not-logged-in"),
     ("/login", "not-logged-in"),
 )
@@ -152,7 +152,7 @@ class ClaudeParser(JsonLinesParser):
         text = text_of(said.get("result"))
         return Verdict(
             ok=not reason,
-            reason=reason,
+            reason=Failure(reason) if reason else "",
             message="" if not reason else self._message(reason, text, exit_code, signal),
             output=(text or self._last_text) if not reason else None,
             usage=self._usage or Usage(),
@@ -177,7 +177,7 @@ class ClaudeParser(JsonLinesParser):
         if told := _by_words(" ".join(_errors(said)) + " " + self.stderr.text):
             return told, False
         if self._interrupted:
-            return "interrupted", False
+            return "cancelled", False
         return self._judge_api(said) or ("agent", False)
 
     def _judge_api(self, result: dict[str, Any]) -> tuple[str, bool] | None:
@@ -198,7 +198,7 @@ class ClaudeParser(JsonLinesParser):
         if signal or (exit_code is not None and exit_code in (129, 130, 137, 143)):
             return "signal", False
         if self._interrupted:
-            return "interrupted", False
+            return "cancelled", False
         if exit_code:
             return "exit", False
         return "no-result", False
@@ -207,7 +207,7 @@ class ClaudeParser(JsonLinesParser):
         errors = [one for one in _errors(self._result or {}) if not one.startswith("[")]
         if told := text or "; ".join(errors) or self.stderr.last_line:
             return told
-        if reason == "interrupted":
+        if reason == "cancelled":
             return "it was interrupted"
         ended = exit_verdict(exit_code, signal)
         return ended.message if ended else "it gave no result"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from providers.base import AgentEvent, EventKind, Stream, Verdict
+from providers.base import AgentEvent, EventKind, Failure, Stream, Verdict
 
 MAX_LINE = 32 << 20  # bytes; a longer line is skipped and a marker stands for it
 _HEAD_KEPT = 256  # bytes of a skipped line
@@ -184,7 +184,7 @@ class ExitCodeParser:
 def exit_verdict(exit_code: int | None, signal: int | None, message: str = "") -> Verdict | None:
     """The verdict on a program that did not exit with 0; None when it did."""
     if signal:
-        return Verdict(ok=False, reason="signal", message=message or f"ended by signal {signal}")
+        return Verdict(ok=False, reason=Failure.SIGNAL, message=message or f"ended by signal {signal}")
     if exit_code != 0:
-        return Verdict(ok=False, reason="exit", message=message or f"exit code {exit_code}")
+        return Verdict(ok=False, reason=Failure.EXIT, message=message or f"exit code {exit_code}")
     return None

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from providers.base import AgentEvent, Capabilities, EventKind, Launch, Parser, Request, Source, Usage, Verdict
+from providers.base import AgentEvent, Capabilities, EventKind, Failure, Launch, Parser, Request, Source, Usage, Verdict
 from providers.checks import Kinds, check_mode, check_options, check_text
 from providers.errors import InvalidRequest
 from providers.parsing import ExitCodeParser, JsonLinesParser, count_of, exit_verdict, number_of, text_of
@@ -119,9 +119,12 @@ class ScriptedParser(JsonLinesParser):
         if ended is not None:
             return ended
         if self._result is None:
-            return Verdict(ok=False, reason="no-result", message=self.stderr.last_line or "it ended without a result")
+            return Verdict(
+                ok=False, reason=Failure.NO_RESULT, message=self.stderr.last_line or "it ended without a result"
+            )
         text = text_of(self._result.get("text"))
         if self._result.get("ok") is True:
             return Verdict(ok=True, output=text)
-        reason = text_of(self._result.get("reason")) or "agent"
+        said = text_of(self._result.get("reason"))
+        reason = Failure(said) if said in set(Failure) else Failure.AGENT
         return Verdict(ok=False, reason=reason, message=text, infrastructure=self._result.get("infrastructure") is True)

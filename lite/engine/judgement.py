@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from lite.model.task import MAX_OUTPUT, Outcome, OutcomeKind, Reason
-from providers.base import Verdict
-
-UNKNOWN_SESSION = "unknown-session"  # a provider's word for a conversation that is gone: the next attempt begins anew
+from providers.base import Failure, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,8 @@ def judge(ended: Outcome, verdict: Verdict | None, interruption: Interruption | 
     Our own interruption wins: some agents exit 0 when interrupted. A lost or never started session is nobody's verdict.
     """
     if verdict is not None:
-        known = "" if verdict.reason == UNKNOWN_SESSION else verdict.session or None
+        # a conversation that is gone: the next attempt begins anew
+        known = "" if verdict.reason == Failure.UNKNOWN_SESSION else verdict.session or None
         ended = replace(ended, usage=verdict.usage, provider_session=known)
     if interruption is not None:
         return replace(

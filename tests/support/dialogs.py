@@ -13,7 +13,7 @@ from tests.support.panes import screen_text
 from tui.screens.dialog import Dialog
 from tui.themes import THEMES
 
-OPEN = object()
+OPEN = "(still open)"
 HOSTILE = "[bold red]x[/]\x1b[31m\x1b]0;owned\x07\u202egnp.exe\u200b\tç漢👩\u200d💻\n" + "w" * 10_000
 
 
