@@ -92,7 +92,7 @@ class Player:
         if answer.strip().lower() in ("y", "yes"):
             return
         if step.options.get("on_no", "stop") == "stop":
-            self._conclude(False, "it was not approved", "refused", False)
+            self._conclude(False, "it was not approved", "tool-refused", False)
             raise Ended(0)
 
     def _do_tool(self, step: Step) -> None:

@@ -166,7 +166,7 @@ def test_the_scripted_verdict_needs_a_good_result_and_exit_0() -> None:
     assert scripted(good, 1) == (False, "exit", None)
     assert scripted(good, None, 9) == (False, "signal", None)
     assert scripted(b"") == (False, "no-result", None)
-    assert scripted(b'{"type":"result","ok":false,"reason":"refused"}\n') == (False, "refused", None)
+    assert scripted(b'{"type":"result","ok":false,"reason":"tool-refused"}\n') == (False, "tool-refused", None)
     assert scripted(b'{"type":"result","ok":"yes"}\n') == (False, "agent", None)
 
 

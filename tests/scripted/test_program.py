@@ -146,7 +146,7 @@ def test_a_refused_approval_ends_it_with_exit_0(answer: bytes, ok: bool) -> None
     assert code == 0
     events, verdict = judged(out, code)
     assert verdict.ok is ok
-    assert verdict.reason == ("" if ok else "refused")
+    assert verdict.reason == ("" if ok else "tool-refused")
     assert next(event for event in events if event.kind is EventKind.NEEDS_USER).data["kind"] == "permission"
 
 
