@@ -9,6 +9,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
+# these kill, count and measure processes: one after the other; the others side by side
+ALONE  := tests/e2e tests/examples tests/executors tests/faults tests/packaging
+NONE   := 5 # pytest's exit code when ARGS select no test of that half
 
 .PHONY: help setup demo test check binary screenshots bench soak constraints clean
 
@@ -31,7 +34,8 @@ demo: $(STAMP)       ## run the example plan in live terminals (ARGS=--headless 
 test: $(STAMP) check ## all checks and the test suite (ARGS are passed to pytest)
 	@.ci/programs tmux vim less htop redis-server
 	@$(BIN)/python .ci/binary/build.py --only-tools
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(addprefix --ignore=,$(ALONE)) $(ARGS) || test $$? = $(NONE)
+	$(BIN)/python -m pytest $(ALONE) $(ARGS) || test $$? = $(NONE)
 
 check: $(STAMP)      ## format, lint, types, layers
 	$(BIN)/ruff format --check .

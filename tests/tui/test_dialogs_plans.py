@@ -128,7 +128,7 @@ async def test_a_broken_plan_shows_its_line_and_is_never_run(gateway: FakeGatewa
     (project / "near.yaml").write_text(text)
     wrong = PlanInvalid("unknown key 'comand'", hint="did you mean command?", place=f"{project}/near.yaml:202:9")
     gateway.answers["plan"] = wrong
-    async with hosted(PlanPicker(gateway, project), (100, 30)) as (host, pilot):
+    async with hosted(PlanPicker(gateway, project), (200, 30)) as (host, pilot):
         await previewed(host, pilot, "did you mean command?")
         await eventually(pilot, lambda: "> 202   t200:" in host.text)
         assert "near.yaml:202:9" in host.text.replace("\n", "")
