@@ -1,4 +1,4 @@
-"""Guards every test runs under: a throw-away HOME and XDG; soak and bench only on demand."""
+"""Guards every test runs under: a throw-away HOME and XDG; soak, bench and real only on demand."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def _own_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """`soak` and `bench` run only when asked for by marker."""
+    """`soak`, `bench` and `real` run only when asked for by marker."""
     asked = config.getoption("-m") or ""
     keep = []
     dropped = []
     for item in items:
-        marks = {mark.name for mark in item.iter_markers()} & {"soak", "bench"}
+        marks = {mark.name for mark in item.iter_markers()} & {"soak", "bench", "real"}
         (keep if not marks or any(mark in asked for mark in marks) else dropped).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
