@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -110,9 +111,7 @@ class ScriptedParser(JsonLinesParser):
 
     def verdict(self, exit_code: int | None, signal: int | None) -> Verdict:
         found = self._judge(exit_code, signal)
-        return Verdict(
-            found.ok, found.reason, found.message, found.output, self._usage, self._session, found.infrastructure
-        )
+        return replace(found, usage=self._usage, session=self._session)
 
     def _judge(self, exit_code: int | None, signal: int | None) -> Verdict:
         ended = exit_verdict(exit_code, signal, self.stderr.last_line)
@@ -127,4 +126,12 @@ class ScriptedParser(JsonLinesParser):
             return Verdict(ok=True, output=text)
         said = text_of(self._result.get("reason"))
         reason = Failure(said) if said in set(Failure) else Failure.AGENT
-        return Verdict(ok=False, reason=reason, message=text, infrastructure=self._result.get("infrastructure") is True)
+        return Verdict(
+            ok=False,
+            reason=reason,
+            message=text,
+            infrastructure=self._result.get("infrastructure") is True,
+            until=count_of(self._result.get("until")),
+            after_ms=count_of(self._result.get("after_ms")),
+            account=self._result.get("account") is True,
+        )

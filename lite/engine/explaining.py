@@ -6,11 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from lite.engine.context import Context
+from lite.model.event import EventKind
 from lite.model.session import Status
-from lite.model.task import State, Task, TaskQuery
+from lite.model.task import Reason, State, Task, TaskQuery
 from lite.rules.explain import Evidence, Explanation, explain
 
 _OPEN = (State.QUEUED, State.RUNNING)
+_PARKED = (Reason.PARKED, Reason.HELD)
+_OTHER_ENDS = (EventKind.TASK_RETRYING, EventKind.TASK_REOPENED, EventKind.TASK_PARKED)
+_PAGE = 1000
 
 
 async def explain_task(context: Context, task: Task, status: Status | None) -> Explanation:
@@ -43,5 +47,21 @@ async def explain_task(context: Context, task: Task, status: Status | None) -> E
             booked=Counter(one.assigned for one in booked),
             cause=cause[0] if cause else None,
             status=status,
+            parkings=await _parkings(context, task) if task.reason in _PARKED else 0,
         ),
     )
+
+
+async def _parkings(context: Context, task: Task) -> int:
+    """In a row, up to now. A log that was trimmed knows of fewer."""
+    count, after = 0, 0
+    while True:
+        page = await context.backend.events(after, limit=_PAGE, task=task.id)
+        for event in page:
+            if event.kind is EventKind.TASK_PARKED and event.data.get("reason") in _PARKED:
+                count += 1
+            elif event.kind in _OTHER_ENDS and event.data.get("reason") != Reason.SHUTDOWN:
+                count = 0
+        if len(page) < _PAGE:
+            return count
+        after = page[-1].cursor

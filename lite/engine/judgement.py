@@ -7,6 +7,11 @@ from dataclasses import dataclass, replace
 from lite.model.task import MAX_OUTPUT, Outcome, OutcomeKind, Reason
 from providers.base import Failure, Verdict
 
+LONGEST_PARKING_MS = 8 * 24 * 3_600_000  # weekly limits and a day to spare; more is a mistake of whoever said it
+SHORTEST_PARKING_MS = 1_000
+PAST_PARKING_MS = 60_000  # a time that has gone by already: clocks differ
+HEARD_MS = 5_000  # by then every worker knows that an account is held
+
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
@@ -17,10 +22,20 @@ class Interruption:
     detail: str = ""
 
 
-def judge(ended: Outcome, verdict: Verdict | None, interruption: Interruption | None, output: bytes | None) -> Outcome:
+def judge(
+    ended: Outcome,
+    verdict: Verdict | None,
+    interruption: Interruption | None,
+    output: bytes | None,
+    *,
+    now: int = 0,
+    gated: bool = False,
+) -> Outcome:
     """Combine how the program ended, what its provider makes of it, why we stopped it (if we did), and `$QD_OUTPUT`.
 
     Our own interruption wins: some agents exit 0 when interrupted. A lost or never started session is nobody's verdict.
+    What may go better from a time on, or (`gated`: its account can be held) once somebody has acted, is parked: that
+    is neither a failure nor a fault. `now` in ms.
     """
     if verdict is not None:
         # a conversation that is gone: the next attempt begins anew
@@ -33,6 +48,12 @@ def judge(ended: Outcome, verdict: Verdict | None, interruption: Interruption | 
     if ended.kind in (OutcomeKind.UNEXECUTABLE, OutcomeKind.RESCHEDULED) or ended.reason == Reason.LAUNCH:
         return ended
     if verdict is not None and not verdict.ok:
+        until = parked_until(verdict, now)
+        said = f"{verdict.reason}: {verdict.message}".strip(": ")
+        if until is not None:
+            return replace(ended, kind=OutcomeKind.RESCHEDULED, reason=Reason.PARKED, detail=said, until=until)
+        if verdict.account and gated:
+            return replace(ended, kind=OutcomeKind.RESCHEDULED, reason=Reason.HELD, detail=said, until=now + HEARD_MS)
         kind = OutcomeKind.UNEXECUTABLE if verdict.infrastructure else OutcomeKind.FAILED
         return replace(
             ended, kind=kind, reason=verdict.reason or Reason.AGENT, detail=verdict.message, output=verdict.output
@@ -49,6 +70,17 @@ def judge(ended: Outcome, verdict: Verdict | None, interruption: Interruption | 
             final = _cut(final)
         return replace(ended, output=final)
     return ended
+
+
+def parked_until(verdict: Verdict, now: int) -> int | None:
+    """When (ms) it is worth another try by the program's own words, within reason; None when it did not say."""
+    if verdict.ok or (verdict.until is None and verdict.after_ms is None):
+        return None
+    if verdict.until is None:
+        wait = max(verdict.after_ms or 0, SHORTEST_PARKING_MS)
+    else:
+        wait = verdict.until - now if verdict.until > now else PAST_PARKING_MS
+    return now + min(wait, LONGEST_PARKING_MS)
 
 
 def _too_large(ended: Outcome, size: int, what: str) -> Outcome:

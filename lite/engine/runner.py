@@ -64,6 +64,11 @@ class Runner:
         return session_id(self.lease.task, self.lease.attempt)
 
     @property
+    def transcript(self) -> Transcript | None:
+        """Of a structured session, once it runs."""
+        return self._transcript
+
+    @property
     def reached(self) -> tuple[Executor, str] | None:
         """The executor and handle of its session; None while there is none."""
         return (self.executor, self.handle) if self.executor is not None and self.handle else None
@@ -210,7 +215,8 @@ class Runner:
             verdict = await asyncio.to_thread(self._transcript.end, ended)
         if not self.lost:
             self._publish(Status(Activity.STOPPED, "holder", "exit", self._context.clock.now()))
-        return judge(ended, verdict, self._interruption, _read_output(directory))
+        now = self._context.clock.now()
+        return judge(ended, verdict, self._interruption, _read_output(directory), now=now)
 
     async def _follow(self, executor: Executor, handle: str, transcript: Transcript) -> None:
         try:

@@ -15,9 +15,11 @@ from pathlib import Path
 
 from lite.aio.tasks import Job, Jobs
 from lite.errors import ExecutorError, HandleGone, SessionRefused
+from lite.executors.fake_terminal import FakeStream, FakeTerminal
 from lite.model.session import Activity, ExecutorCapabilities, Inspection, SessionRequest, Status
 from lite.model.task import Outcome, OutcomeKind, Reason
 from lite.ports import Clock, RecordHandle, TerminalStream
+from lite.terminal import packets
 
 _DEADLY = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGQUIT)
 
@@ -38,6 +40,8 @@ class Behaviour:
     start_fails: str = ""  # `start` raises ExecutorError with this
     lost_on_recover: bool = False
     statuses: Sequence[tuple[float, Activity, str]] = ()  # after how long, what, text; in order of time
+    prints: Sequence[tuple[float, bytes]] = ()  # after how long, what; in order of time. With any it has a terminal
+    replies: Callable[[bytes], bytes] | None = None  # what it prints at once when this is typed
 
 
 @dataclass(slots=True)
@@ -57,6 +61,7 @@ class Session:
     outcome: Outcome | None = None
     status: Status | None = None
     watchers: list[WatchStatus] = field(default_factory=list)
+    terminal: FakeTerminal | None = None
 
 
 class World:
@@ -106,6 +111,7 @@ class World:
     async def _play(self, session: Session) -> Outcome:
         behaviour = session.behaviour
         life = self._jobs.spawn(self._live(session), f"{session.handle} life")
+        talk = self._jobs.spawn(self._talk(session), f"{session.handle} talk")
         stop = self._jobs.spawn(session.stopped.wait(), f"{session.handle} stop")
         try:
             await asyncio.wait([life, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -116,8 +122,29 @@ class World:
         finally:
             stop.cancel()
             await _end(life)
+            await _end(talk)
+            if session.terminal is not None:
+                session.terminal.end()
         await self.clock.sleep(behaviour.stubborn)
         return Outcome(OutcomeKind.FAILED, Reason.SIGNAL, "stopped", signal=session.signum)
+
+    async def _talk(self, session: Session) -> None:
+        """Print, and reply to what is typed."""
+        behaviour, terminal = session.behaviour, session.terminal
+        if terminal is None:
+            return
+        passed, heard = 0.0, 0
+        for after, data in behaviour.prints:
+            if after > passed:
+                await self.clock.sleep(after - passed)
+                passed = after
+            terminal.print(data, self.clock.now())
+        while behaviour.replies is not None:
+            changed = terminal.changed
+            while heard < len(terminal.said):
+                heard += 1
+                terminal.print(behaviour.replies(terminal.said[heard - 1]), self.clock.now())
+            await changed.wait()
 
     async def _live(self, session: Session) -> None:
         behaviour = session.behaviour
@@ -178,6 +205,8 @@ class FakeExecutor:
             raise ExecutorError(behaviour.start_fails)
         handle = f"1:{request.session}"
         session = Session(handle, request, behaviour, request.token, self._world.clock.now())
+        if behaviour.prints:
+            session.terminal = FakeTerminal(request.directory)
         self._prepared[handle] = session
         try:
             await record(handle)
@@ -236,7 +265,10 @@ class FakeExecutor:
         self._held.discard(handle)
 
     async def attach(self, handle: str, *, control: bool, offset: int | None = None) -> TerminalStream:
-        raise SessionRefused("a fake session has no terminal")
+        terminal = self._session(handle).terminal
+        if terminal is None:
+            raise SessionRefused("this fake session has no terminal")
+        return FakeStream(terminal, packets.END if offset is None else offset)
 
     async def keep(self, handle: str, ttl_ms: int) -> None:
         self._note("keep", handle, ttl_ms)

@@ -41,7 +41,8 @@ class Reason(StrEnum):
     RETRY = "retry"
     INFRASTRUCTURE = "infrastructure"
     SHUTDOWN = "shutdown"
-    PARKED = "parked"
+    PARKED = "parked"  # until a time
+    HELD = "held"  # with its agent's account, until somebody acts
     UNROUTABLE = "unroutable"
     REOPENED = "reopened"
     # ended
@@ -50,6 +51,7 @@ class Reason(StrEnum):
     TIMEOUT = "timeout"
     IDLE_TIMEOUT = "idle-timeout"
     LAUNCH = "launch"
+    LIMIT = "limit"  # of steps, or of calls the agent repeats
     AGENT = "agent"
     OUTPUT = "output"
     HTTP = "http"
@@ -85,6 +87,7 @@ class TaskSpec:
     retries: int = 0
     on_failure: OnFailure = "skip"
     env: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)  # variable -> name of a configured secret
     cwd: str = ""
     rule: str = ""  # the routing rule that matched, in words
     type: str = ""
@@ -116,12 +119,14 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What a session waits for a person to answer. `hash` binds an answer to exactly this text."""
+    """What a session waits for a person to answer. `hash` binds an answer to exactly this text; `ref` is the program's
+    own name for it, where it takes answers by that ("": they are typed)."""
 
     id: str
     kind: Literal["question", "approval", "input"]
     text: str
     hash: str = ""
+    ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)

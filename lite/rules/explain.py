@@ -166,6 +166,8 @@ def _always(task: Task, evidence: Evidence) -> Iterator[str]:
     if task.attempt:
         counted = f"{task.failures} of {spec.retries + 1} failures, {task.faults} of {MAX_FAULTS} faults"
         yield f"attempt {task.attempt}; {counted}"
+    if evidence.parkings > 1:
+        yield f"parked {evidence.parkings} times in a row, which costs it neither retries nor faults"
     for need in evidence.needs:
         yield f"needs {need.spec.name} ({need.id}): {need.state.value}"
     if spec.lane:

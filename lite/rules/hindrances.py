@@ -31,6 +31,7 @@ class Evidence:
     booked: Mapping[str, int] = field(default_factory=dict)
     cause: Task | None = None
     status: Status | None = None
+    parkings: int = 0  # attempts in a row, up to the last one, that ended in being parked
 
     @property
     def fleet(self) -> Fleet:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lite.engine.environment import build_environment, need_variable
-from lite.engine.judgement import Interruption, judge
+from lite.engine.judgement import LONGEST_PARKING_MS, PAST_PARKING_MS, SHORTEST_PARKING_MS, Interruption, judge
 from lite.model.task import MAX_OUTPUT, Outcome, OutcomeKind, Reason
-from providers.base import Usage, Verdict
+from providers.base import Failure, Usage, Verdict
 
 K = OutcomeKind
 exited = Outcome(K.SUCCEEDED, exit_code=0)
@@ -80,3 +80,39 @@ def test_the_environment_is_an_allow_list() -> None:
 @given(st.from_regex(r"[a-z0-9][a-z0-9._-]{0,62}", fullmatch=True))
 def test_a_needs_variable_is_a_variable(name: str) -> None:
     assert need_variable(name).isidentifier()
+
+
+NOW = 1_800_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("verdict", "wait"),
+    [
+        (Verdict(False, Failure.USAGE_LIMIT, until=NOW + 3_600_000), 3_600_000),
+        (Verdict(False, Failure.RATE_LIMIT, after_ms=20_000, infrastructure=True), 20_000),
+        (Verdict(False, Failure.USAGE_LIMIT, until=NOW + 90 * LONGEST_PARKING_MS), LONGEST_PARKING_MS),
+        (Verdict(False, Failure.USAGE_LIMIT, until=NOW - 5), PAST_PARKING_MS),
+        (Verdict(False, Failure.RATE_LIMIT, after_ms=-7), SHORTEST_PARKING_MS),
+    ],
+)
+def test_until_a_time_is_parked_within_reason(verdict: Verdict, wait: int) -> None:
+    judged = judge(failed, verdict, None, b"x", now=NOW)
+    assert (judged.kind, judged.reason, judged.until) == (K.RESCHEDULED, Reason.PARKED, NOW + wait)
+    assert judged.detail.startswith(verdict.reason)
+    assert judged.output is None
+
+
+def test_a_success_is_not_parked_whatever_it_says() -> None:
+    assert judge(exited, Verdict(True, until=NOW + 5000), None, None, now=NOW).kind is K.SUCCEEDED
+
+
+def test_an_account_that_needs_somebody_holds_the_task_only_where_it_can_be_held() -> None:
+    verdict = Verdict(False, Failure.NOT_LOGGED_IN, "please run /login", account=True)
+    judged = judge(failed, verdict, None, None, now=NOW, gated=True)
+    assert (judged.kind, judged.reason, judged.detail) == (
+        K.RESCHEDULED,
+        Reason.HELD,
+        "not-logged-in: please run /login",
+    )
+    judged = judge(failed, verdict, None, None, now=NOW, gated=False)
+    assert (judged.kind, judged.reason) == (K.FAILED, "not-logged-in")

@@ -258,6 +258,12 @@ _tasks = st.builds(
 )
 
 
+def test_an_endless_row_of_parkings_is_told() -> None:
+    parked = task(run_at=NOW + 7_200_000, reason=Reason.PARKED, detail="quota", attempt=41)
+    assert "parked 40 times in a row" in "\n".join(explain(parked, evidence(parkings=40)).facts)
+    assert "in a row" not in "\n".join(explain(parked, evidence(parkings=1)).facts)
+
+
 @given(
     one=_tasks,
     needs=st.lists(_tasks, max_size=2),

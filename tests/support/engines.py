@@ -19,6 +19,7 @@ from lite.executors.inline import InlineExecutor
 from lite.home import Home
 from lite.model.event import Event
 from lite.model.order import Order
+from lite.model.session import SessionRequest
 from lite.model.settings import Agent, RetryPolicy, Settings
 from lite.model.task import State, Task, TaskQuery
 from lite.ports import Backend, Bridge
@@ -56,7 +57,8 @@ class Engine:
         self.clock = clock or VirtualClock()
         self.world = world or World(self.clock)
         self.script = script or {}
-        self.executor = FakeExecutor(self.world, self.script)
+        self.launched: list[tuple[str, ...]] = []  # each attempt's argv
+        self.executor = FakeExecutor(self.world, self.script, name_of=self._name_of)
         self.home = Home(home)
         self.home.create()
         self.context = Context(
@@ -128,6 +130,15 @@ class Engine:
 
     async def events(self) -> list[Event]:
         return list(await self.context.backend.events(0, limit=100_000))
+
+    async def has(self, name: str, **fields: Any) -> bool:
+        """Has its row these values?"""
+        task = await self.task(name)
+        return all(getattr(task, key) == value for key, value in fields.items())
+
+    def _name_of(self, request: SessionRequest) -> str:
+        self.launched.append(request.launch.argv)
+        return next((word for word in (request.task, *request.launch.argv[-1:]) if word in self.script), "*")
 
     async def until(self, condition: Callable[[], Any], *, steps: int = 4000, step: float = 0.05) -> None:
         """Let virtual time pass until the (async) condition holds; real threads get their moments."""

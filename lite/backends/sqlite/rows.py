@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lite.backends.texts import decode, encode, spec_from_text
+from lite.model.attempt import Attempt
 from lite.model.event import Event, EventKind
 from lite.model.run import Run, RunSpec, RunState
 from lite.model.task import NO_USAGE, Lease, State, Task, Waiting
@@ -26,16 +27,42 @@ EVENT_COLUMNS = "kind, at, run, task, attempt, worker, data, cursor"
 def usage_to_text(usage: Usage) -> str | None:
     if usage is NO_USAGE or usage == NO_USAGE:
         return None
-    return encode([usage.tokens_in, usage.tokens_out, usage.cost_usd, usage.source])
+    said: list[Any] = [usage.tokens_in, usage.tokens_out, usage.cost_usd, usage.source]
+    if usage.tokens_cached is not None or usage.model or usage.cost_source is not None:
+        said += [usage.tokens_cached, usage.model, usage.cost_source]
+    return encode(said)
 
 
 def usage_from_text(text: str) -> Usage:
-    tokens_in, tokens_out, cost_usd, source = decode(text)
-    return Usage(tokens_in, tokens_out, cost_usd, Source(source))
+    tokens_in, tokens_out, cost_usd, source, *more = decode(text)
+    cached, model, cost_source = more or (None, "", None)
+    known = None if cost_source is None else Source(cost_source)
+    return Usage(tokens_in, tokens_out, cost_usd, Source(source), cached, model, known)
+
+
+def attempt_to_row(attempt: Attempt) -> tuple[Any, ...]:
+    """A row of the ledger without its number."""
+    return (
+        attempt.task,
+        attempt.number,
+        attempt.run,
+        attempt.agent,
+        attempt.worker,
+        attempt.ended,
+        attempt.reason,
+        attempt.started_at,
+        attempt.ended_at,
+        usage_to_text(attempt.usage),
+    )
+
+
+def attempt_from_row(row: Sequence[Any]) -> Attempt:
+    *known, usage = row
+    return Attempt(*known, usage=NO_USAGE if usage is None else usage_from_text(usage))
 
 
 def waiting_to_text(waiting: Waiting | None) -> str | None:
-    return None if waiting is None else encode([waiting.id, waiting.kind, waiting.text, waiting.hash])
+    return None if waiting is None else encode([waiting.id, waiting.kind, waiting.text, waiting.hash, waiting.ref])
 
 
 def task_from_row(row: Sequence[Any]) -> Task:
