@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
+from lite.model.attempt import Attempt
 from lite.model.event import Event
 from lite.model.letter import Letter
 from lite.model.run import Run, RunQuery, Submission, Submitted
@@ -108,6 +109,11 @@ class TaskQueue(Protocol):
     async def tasks(self, query: TaskQuery) -> Sequence[Task]: ...
 
     async def runs(self, query: RunQuery) -> Sequence[Run]: ...
+
+    async def ledger(self, after: int = 0, *, limit: int = 1000) -> Sequence[Attempt]:
+        """The lines beyond `after`, oldest first. `finish` writes one when the outcome carries a usage, be it unknown,
+        or one was recorded while the attempt ran; none is ever removed."""
+        ...
 
 
 class EventLog(Protocol):
@@ -213,6 +219,10 @@ class Peers(Protocol):
 
     def recording(self, worker: Worker, session: str, offset: int, *, follow: bool) -> AsyncGenerator[Packet, None]:
         """What the session's program wrote, from `offset` on; with `follow` until the session has ended, then EXIT."""
+        ...
+
+    def transcript(self, worker: Worker, session: str, offset: int, *, follow: bool) -> AsyncGenerator[Packet, None]:
+        """The lines of a structured session's transcript from a byte offset on, in the same way."""
         ...
 
     def cast(self, worker: Worker, session: str, version: int) -> AsyncGenerator[bytes, None]:

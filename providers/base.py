@@ -68,17 +68,27 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens and money of one attempt; None where the program did not say."""
+    """Tokens and money of one attempt; None where the program did not say. `tokens_in` is everything the model read,
+    `tokens_cached` the part of it that came from a cache. `cost_source` None: known as the tokens are."""
 
     tokens_in: int | None = None
     tokens_out: int | None = None
     cost_usd: float | None = None
     source: Source = Source.UNKNOWN
+    tokens_cached: int | None = None
+    model: str = ""
+    cost_source: Source | None = None
+
+    @property
+    def cost_known(self) -> Source:
+        """How the cost came to be known."""
+        return Source.UNKNOWN if self.cost_usd is None else self.cost_source or self.source
 
 
 @dataclass(frozen=True, slots=True)
 class HttpCall:
-    """One HTTP request as a task. `body` is sent as it is; at most `max_bytes` of the answer are read."""
+    """One HTTP request as a task. `body` is sent as it is; at most `max_bytes` of the answer are read. `secrets` are
+    headers (name -> name of a configured secret), each after what `headers` has for it ("Bearer ")."""
 
     url: str
     method: Literal["GET", "POST"] = "GET"
@@ -86,6 +96,7 @@ class HttpCall:
     body: str = ""
     max_bytes: int = 1 << 20
     allow_private: bool = False
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import Any
 
 from lite.errors import IllegalState, LeaseLost, OutputTooLarge
+from lite.model.attempt import Attempt
 from lite.model.event import Event, EventKind
 from lite.model.run import RunState
 from lite.model.task import (
@@ -209,6 +210,25 @@ def finished(task: Task, outcome: Outcome, now: int, delay_ms: int) -> Change:
         ended_at=now if state.terminal else None,
     )
     return task, event
+
+
+def accounted(before: Task, after: Task, outcome: Outcome, event: Event) -> Attempt | None:
+    """The ledger's line (still without its number) of the attempt that `finished` has just ended."""
+    if outcome.usage is None and after.usage == NO_USAGE:
+        return None
+    return Attempt(
+        0,
+        before.id,
+        before.attempt,
+        before.spec.run,
+        before.spec.agent,
+        before.worker,
+        event.kind.value,
+        str(after.reason),
+        before.started_at,
+        event.at,
+        after.usage,
+    )
 
 
 def cancelled(task: Task, reason: str, now: int) -> tuple[Task, Event | None]:

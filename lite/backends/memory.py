@@ -14,6 +14,7 @@ from itertools import islice
 
 from lite.backends import changes, selection
 from lite.errors import BackendError, IllegalState, NotFound
+from lite.model.attempt import Attempt
 from lite.model.event import Event, EventKind
 from lite.model.run import Run, RunQuery, RunState, Submission, Submitted
 from lite.model.task import (
@@ -43,6 +44,7 @@ class MemoryBackend:
         self._runs: dict[str, Run] = {}
         self._workers: dict[str, Worker] = {}
         self._events: list[Event] = []
+        self._ledger: list[Attempt] = []
         self._keys: dict[str, str] = {}
         self._run_keys: dict[str, str] = {}
         self._dependents: defaultdict[str, list[str]] = defaultdict(list)
@@ -173,6 +175,9 @@ class MemoryBackend:
     async def finish(self, lease: Lease, outcome: Outcome, *, now: int, delay_ms: int = 0) -> Task:
         task = changes.held(self._tasks.get(lease.task), lease)
         changed, event = changes.finished(task, outcome, now, delay_ms)
+        line = changes.accounted(task, changed, outcome, event)
+        if line is not None:
+            self._ledger.append(replace(line, line=len(self._ledger) + 1))
         self._change(changed, event)
         self._follow(changed, now)
         return changed
@@ -235,6 +240,9 @@ class MemoryBackend:
     async def append(self, event: Event) -> Event:
         self._append(event)
         return self._events[-1]
+
+    async def ledger(self, after: int = 0, *, limit: int = 1000) -> Sequence[Attempt]:
+        return self._ledger[max(after, 0) : max(after, 0) + limit]
 
     async def events(self, after: int = 0, *, limit: int = 1000, run: str = "", task: str = "") -> Sequence[Event]:
         found: list[Event] = []

@@ -42,7 +42,7 @@ from lite.model.task import (
 from lite.model.worker import Worker
 from lite.ports import Backend
 from lite.rules.touches import overlap
-from providers.base import Usage
+from providers.base import Source, Usage
 from tests.support.backends import START, task_id
 from tests.support.redis_server import RedisServer
 
@@ -71,7 +71,9 @@ outcomes = st.builds(
     detail=st.sampled_from(["", "why"]),
     exit_code=st.sampled_from([None, 0, 1]),
     output=st.sampled_from([None, "out"]),
-    usage=st.sampled_from([None, Usage(1, 2, 0.5)]),
+    usage=st.sampled_from(
+        [None, Usage(), Usage(1, 2, 0.5), Usage(3, 4, 0.1, Source.REPORTED, 1, "m", Source.ESTIMATED)]
+    ),
     provider_session=st.sampled_from(["", "session"]),
     until=st.sampled_from([None, START + 8]),
 )
@@ -316,6 +318,7 @@ class Backends(RuleBasedStateMachine):
         self.do(lambda backend: self._listed(backend.tasks(TaskQuery())))
         self.do(lambda backend: self._listed(backend.runs(RunQuery())))
         self.do(lambda backend: self._listed(backend.workers()))
+        self.do(lambda backend: self._listed(backend.ledger()))
         after = self.history[-1].cursor if self.history else 0
         self.history += self.do(lambda backend: self._listed(backend.events(after)))
 

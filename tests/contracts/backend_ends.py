@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lite.errors import NotFound, OutputTooLarge
+from lite.errors import LeaseLost, NotFound, OutputTooLarge
+from lite.model.attempt import Attempt
 from lite.model.task import MAX_FAULTS, MAX_OUTPUT, Assignment, Progress, State, Waiting
 from providers.base import Source, Usage
 from tests.contracts.backend_base import BackendTopic
@@ -12,6 +13,40 @@ from tests.support.backends import Desk
 
 
 class EndsTopic(BackendTopic):
+    async def test_the_ledger_has_a_line_for_each_attempt_that_used_a_model(self, desk: Desk) -> None:
+        usage = Usage(100, 20, 0.25, Source.REPORTED, 40, "m-1", Source.ESTIMATED)
+        task = await desk.add("a", retries=1)
+        first = await desk.take()
+        await desk.backend.record(first.lease, Progress(started=True), now=desk.now)
+        await desk.finish(first, "failed", usage=usage, reason="exit")
+        started = desk.now
+        desk.now += 7
+        second = await desk.take()
+        await desk.finish(second, usage=Usage())
+        await desk.add("used no model")
+        await desk.run_next()
+        third = await desk.add("c")
+        claim = await desk.take()
+        await desk.backend.record(claim.lease, Progress(usage=Usage(5)), now=desk.now)
+        await desk.finish(claim)
+        lines = list(await desk.backend.ledger())
+        assert lines == [
+            Attempt(1, task.id, 1, "", "dev", "w1", "task.retrying", "retry", started, started, usage),
+            Attempt(2, task.id, 2, "", "dev", "w1", "task.succeeded", "", None, desk.now, Usage()),
+            Attempt(3, third.id, 1, "", "dev", "w1", "task.succeeded", "", None, desk.now, Usage(5)),
+        ]
+        assert list(await desk.backend.ledger(1, limit=1)) == [lines[1]]
+        assert not await desk.backend.ledger(3)
+        assert (await desk.backend.get(third.id)).usage == Usage(5)
+
+    async def test_an_attempt_that_was_not_ended_is_not_in_the_ledger(self, desk: Desk) -> None:
+        await desk.add("a")
+        claim = await desk.take()
+        await desk.finish(claim, usage=Usage(1))
+        with pytest.raises(LeaseLost):
+            await desk.finish(claim, usage=Usage(2))
+        assert [line.usage for line in await desk.backend.ledger()] == [Usage(1)]
+
     async def test_success_ends_the_task_with_all_it_left(self, desk: Desk) -> None:
         await desk.add("a")
         claim = await desk.take()

@@ -15,6 +15,7 @@ from lite.backends.redis.connection import Link, place_of
 from lite.backends.redis.failures import mapped
 from lite.backends.redis.refusals import raised
 from lite.backends.redis.rows import (
+    attempt_from_text,
     encode,
     event_from_entry,
     lease_to_fields,
@@ -30,6 +31,7 @@ from lite.backends.redis.server import Server, check_schema, look_at
 from lite.backends.redis.waiting import Follower, Offer, Offers
 from lite.backends.texts import worker_to_text
 from lite.errors import QuarterdeckError
+from lite.model.attempt import Attempt
 from lite.model.event import Event
 from lite.model.run import Run, RunQuery, Submission, Submitted
 from lite.model.settings import RedisOptions
@@ -50,6 +52,7 @@ from lite.model.task import (
 from lite.model.worker import Worker
 
 _KNOWN_SPECS = 10_000
+_PIECE = 500  # lines asked for at once
 
 
 class RedisBackend:
@@ -237,6 +240,17 @@ class RedisBackend:
             "data": encode(event.data) if event.data else "{}",
         }
         return replace(event, cursor=await self._call("append", asked))
+
+    async def ledger(self, after: int = 0, *, limit: int = 1000) -> Sequence[Attempt]:
+        after = max(after, 0)
+        found: list[Attempt] = []
+        while len(found) < limit:
+            asked = min(limit - len(found), _PIECE)
+            piece = await self._look("ledger", {"after": after + len(found), "limit": asked}) or []
+            found += [attempt_from_text(after + at, text) for at, text in enumerate(piece, len(found) + 1)]
+            if len(piece) < asked:
+                break
+        return found
 
     async def events(self, after: int = 0, *, limit: int = 1000, run: str = "", task: str = "") -> Sequence[Event]:
         return [event_from_entry(entry) for entry in await looks.events(self._look, after, limit, run, task)]

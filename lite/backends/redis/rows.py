@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from lite.backends.texts import decode, spec_from_text, spec_to_text, worker_from_text
+from lite.model.attempt import Attempt
 from lite.model.event import Event, EventKind
 from lite.model.run import Run, RunSpec, RunState
 from lite.model.task import NO_USAGE, Lease, Outcome, Progress, State, Task, TaskSpec, Waiting
@@ -116,7 +117,13 @@ def usage_to_text(usage: Usage) -> str:
 
 def usage_from_text(text: str) -> Usage:
     said = decode(text)
-    return Usage(**{**said, "source": Source(said["source"])})
+    sources = {name: Source(said[name]) for name in ("source", "cost_source") if name in said}
+    return Usage(**{**said, **sources})
+
+
+def attempt_from_text(line: int, text: str) -> Attempt:
+    said = decode(text)
+    return Attempt(line, *said[:9], usage_from_text(said[9]) if said[9] else NO_USAGE)  # type: ignore[call-arg]
 
 
 def outcome_to_fields(outcome: Outcome) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from lite.backends.sqlite import queries
 from lite.backends.sqlite.readers import Readers
-from lite.backends.sqlite.rows import event_from_row, run_from_row, task_from_row
+from lite.backends.sqlite.rows import attempt_from_row, event_from_row, run_from_row, task_from_row
 from lite.backends.sqlite.statements import SQL
 from lite.backends.sqlite.store import Heads, Store
 from lite.backends.sqlite.tasks import TaskVerbs
@@ -20,6 +20,7 @@ from lite.backends.sqlite.workers import WorkerVerbs
 from lite.backends.sqlite.writer import Writer
 from lite.backends.texts import worker_from_text
 from lite.errors import BackendError, NotFound
+from lite.model.attempt import Attempt
 from lite.model.event import Event
 from lite.model.run import Run, RunQuery, Submission, Submitted
 from lite.model.task import (
@@ -168,6 +169,9 @@ class SqliteBackend:
 
     async def append(self, event: Event) -> Event:
         return replace(event, cursor=await self._call(lambda verbs: verbs.store.log(event)))
+
+    async def ledger(self, after: int = 0, *, limit: int = 1000) -> Sequence[Attempt]:
+        return [attempt_from_row(row) for row in await self._readers.fetch((SQL["ledger"], (after, limit)))]
 
     async def events(self, after: int = 0, *, limit: int = 1000, run: str = "", task: str = "") -> Sequence[Event]:
         rows = await self._readers.fetch(queries.select_events(after, limit, run, task))

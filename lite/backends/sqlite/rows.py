@@ -57,8 +57,8 @@ def attempt_to_row(attempt: Attempt) -> tuple[Any, ...]:
 
 
 def attempt_from_row(row: Sequence[Any]) -> Attempt:
-    *known, usage = row
-    return Attempt(*known, usage=NO_USAGE if usage is None else usage_from_text(usage))
+    usage = NO_USAGE if row[10] is None else usage_from_text(row[10])
+    return Attempt(*row[:10], usage)  # type: ignore[call-arg]  # ten of them
 
 
 def waiting_to_text(waiting: Waiting | None) -> str | None:

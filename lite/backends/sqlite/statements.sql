@@ -28,6 +28,13 @@ INSERT INTO needs (need, task) VALUES (?, ?);
 -- name: insert_event
 INSERT INTO events (cursor, at, kind, run, task, attempt, worker, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
+-- name: insert_attempt
+INSERT INTO ledger (task, attempt, run, agent, worker, ended, reason, started_at, ended_at, usage)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: ledger
+SELECT * FROM ledger WHERE line > ? ORDER BY line LIMIT ?;
+
 -- name: update_claimed
 UPDATE tasks SET state = 1, reason = '', detail = '', attempt = ?, run_at = 0, delayed = 0, token = ?, worker = ?,
   expires_at = ?, cancel = '', handle = '', waiting = NULL, exit_code = NULL, signal = NULL, usage = NULL,

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from lite.backends.sqlite.rows import (
     CODES,
     SELECT_TASKS,
+    attempt_to_row,
     event_to_row,
     task_from_row,
     usage_to_text,
@@ -23,6 +24,7 @@ from lite.backends.sqlite.rows import (
 from lite.backends.sqlite.statements import SQL
 from lite.backends.texts import spec_to_text, worker_from_text
 from lite.errors import NotFound
+from lite.model.attempt import Attempt
 from lite.model.event import Event
 from lite.model.task import State, Task
 from lite.model.worker import Worker
@@ -64,6 +66,7 @@ class Store:
         self._assigned: set[int] = set()  # queued
         self._unwritten: list[Row] = []  # events
         self._specs: list[Row] = []
+        self._accounts: list[Row] = []  # lines of the ledger
         self._changes: defaultdict[str, list[Row]] = defaultdict(list)  # statement -> its parameters, the last a seq
         self._changed: set[int] = set()  # the tasks of those, each of them once
         self._deferred = 0  # changes so far, written or not
@@ -94,7 +97,7 @@ class Store:
     def forget(self) -> None:
         """Read everything again from the file."""
         self._cache.clear()
-        self._unwritten, self._specs = [], []
+        self._unwritten, self._specs, self._accounts = [], [], []
         self._changes.clear()
         self._changed.clear()
         self.cursor, self._seq, self._run_seq, self._newest, self.due = self.execute(SQL["heads"]).fetchone()
@@ -113,6 +116,9 @@ class Store:
         if self._unwritten:
             rows, self._unwritten = self._unwritten, []
             self.connection.executemany(SQL["insert_event"], rows)
+        if self._accounts:
+            rows, self._accounts = self._accounts, []
+            self.connection.executemany(SQL["insert_attempt"], rows)
 
     def write(self) -> None:
         """Write down the changes of tasks."""
@@ -141,6 +147,10 @@ class Store:
         self.cursor += 1
         self._unwritten.append(event_to_row(event, self.cursor))
         return self.cursor
+
+    def account(self, attempt: Attempt) -> None:
+        """Only together with the change of a task, so that `undo` has nothing to forget here."""
+        self._accounts.append(attempt_to_row(attempt))
 
     # -- tasks ---------------------------------------------------------------------------------------------------
 

@@ -146,6 +146,9 @@ class TaskVerbs:
     def finish(self, lease: Lease, outcome: Outcome, now: int, delay_ms: int) -> Task:
         task = changes.held(self._store.running.get(lease.task), lease)
         changed, event = changes.finished(task, outcome, now, delay_ms)
+        line = changes.accounted(task, changed, outcome, event)
+        if line is not None:
+            self._store.account(line)
         if changed.state is State.QUEUED:
             self._store.moved(changed, self._gate.blocked(changed))
             self._store.log(event)

@@ -22,6 +22,15 @@ local function settle(row, a)
   return 'failed', 'task.failed', reason ~= '' and reason or 'exit', failures, faults, 0
 end
 
+-- A line of the ledger: its number is its place in the list.
+local function account(row, kind, reason, usage, now)
+  local line = cjson.encode({
+    row.id, num(row.attempt), row.run or '', row.agent, row.worker, kind, reason, row.started_at and num(row.started_at) or NULL,
+    now, usage,
+  })
+  call('RPUSH', P .. 'ledger', line)
+end
+
 function V.finish(a)
   local row = held_or_lost(a.lease)
   if a.too_large then fail('too-large', row.id) end
@@ -33,6 +42,7 @@ function V.finish(a)
     failures = failures, faults = faults, run_at = run_at ~= 0 and run_at or nil,
   })
   if usage ~= '' then data = string.sub(data, 1, -2) .. ',' .. string.sub(usage, 2) end
+  if usage ~= '' or outcome.usage ~= nil then account(row, kind, reason, usage, a.now) end
   log_lease(kind, a.now, row, data)
   leave_running(row)
   set(row, {

@@ -101,6 +101,10 @@ function V.next_due(a)
   return first[2] and tonumber(first[2]) or false
 end
 
+function V.ledger(a)
+  return call('LRANGE', P .. 'ledger', a.after, a.after + a.limit - 1)
+end
+
 function V.events(a)
   if not a.task and not a.run then
     return call('XRANGE', P .. 'events', '(' .. a.after .. '-0', '+', 'COUNT', a.limit)
