@@ -6,6 +6,8 @@ Bytes may be cut anywhere; whatever the cuts, the same lines come out, in time l
 from __future__ import annotations
 
 import json
+import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,7 @@ from providers.base import AgentEvent, EventKind, Failure, Stream, Verdict
 MAX_LINE = 32 << 20  # bytes; a longer line is skipped and a marker stands for it
 _HEAD_KEPT = 256  # bytes of a skipped line
 _STDERR_KEPT = 16 << 10  # bytes
+_COUNT_END = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +101,16 @@ class Tail:
 def read_json(line: bytes) -> dict[str, Any] | None:
     """The JSON object in a line, None when it is none. Half surrogates, which no store takes, become `?`."""
     try:
-        found = json.loads(line, parse_constant=lambda _: None)
+        found = json.loads(line, parse_constant=lambda _: None, parse_float=_finite)
         if isinstance(found, dict) and b"\\ud" in line.lower():
             found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _finite(digits: str) -> float | None:
+    return number if math.isfinite(number := float(digits)) else None
 
 
 def text_of(value: object) -> str:
@@ -112,13 +119,13 @@ def text_of(value: object) -> str:
 
 
 def count_of(value: object) -> int | None:
-    """A JSON value that should be a count; None for anything else."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """A JSON value that should be a count; None for anything else, also for one no store can hold."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _COUNT_END else None
 
 
 def number_of(value: object) -> float | None:
     """A JSON value that should be an amount; None for anything else."""
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max
     return float(value) if good else None  # type: ignore[arg-type]
 
 
