@@ -152,6 +152,12 @@ def _claude() -> Provider:
     return ClaudeProvider()
 
 
+def _opencode() -> Provider:
+    from providers.opencode import OpenCodeProvider
+
+    return OpenCodeProvider()
+
+
 def _http() -> Provider:
     from providers.http import HttpProvider
 
@@ -173,6 +179,7 @@ def _noop() -> Provider:
 BUILT_IN: Mapping[str, Load] = {
     "shell": _shell,
     "claude": _claude,
+    "opencode": _opencode,
     "http": _http,
     "scripted": _scripted,
     "noop": _noop,
