@@ -9,14 +9,15 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
+AGENTS ?=
 # these kill, count and measure processes: one after the other; the others side by side
 ALONE  := tests/e2e tests/examples tests/executors tests/faults tests/packaging
 NONE   := 5 # pytest's exit code when ARGS select no test of that half
 
-.PHONY: help setup demo test check binary screenshots bench soak constraints clean
+.PHONY: help setup demo test test-real check binary screenshots bench soak constraints clean
 
 help:                ## show this list
-	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
 
 setup: $(STAMP)      ## create .venv and install the pinned packages
 
@@ -36,6 +37,10 @@ test: $(STAMP) check ## all checks and the test suite (ARGS are passed to pytest
 	@$(BIN)/python .ci/binary/build.py --only-tools
 	$(BIN)/python -m pytest -n 3 --dist loadfile $(addprefix --ignore=,$(ALONE)) $(ARGS) || test $$? = $(NONE)
 	$(BIN)/python -m pytest $(ALONE) $(ARGS) || test $$? = $(NONE)
+
+test-real: $(STAMP)  ## the real agent programs, from npm, against our own model server (AGENTS="claude codex": only these)
+	@$(BIN)/python -m tests.real.install $(AGENTS)
+	REAL_AGENTS="$(AGENTS)" $(BIN)/python -m pytest -m real tests/real $(ARGS)
 
 check: $(STAMP)      ## format, lint, types, layers
 	$(BIN)/ruff format --check .
