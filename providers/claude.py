@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from providers.base import Capabilities, Launch, Parser, Request
+from providers.base import Capabilities, Launch, Limits, Parser, Request
 from providers.checks import Kinds, check_mode, check_options, check_text
 from providers.claude_events import ClaudeParser
 from providers.errors import InvalidRequest
@@ -35,6 +35,15 @@ _OPTIONS: Kinds = {
     "max_retries": int,
     "args": list,
 }
+_LOGINS = (
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+    "CLAUDE_CODE_USE_BEDROCK",
+    "CLAUDE_CODE_USE_VERTEX",
+)
+# it says nothing while a tool of its works, which it allows ten minutes
+_LIMITS = Limits(idle_ms=30 * 60_000, retries=100)
 _MAX_RETRIES = 2  # its own default of 10 retries a wrong key for two minutes
 
 
@@ -44,7 +53,16 @@ class ClaudeProvider:
     name = "claude"
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(resume=True, events=True, executable="claude", version_args=("--version",))
+        return Capabilities(
+            resume=True,
+            events=True,
+            executable="claude",
+            version_args=("--version",),
+            login_args=("auth", "status"),
+            login_env=_LOGINS,
+            login_files=(".claude/.credentials.json",),
+            limits=_LIMITS,
+        )
 
     def validate(self, request: Request) -> None:
         check_mode(request, self.capabilities(), self.name)

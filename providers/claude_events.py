@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from providers.base import AgentEvent, EventKind, Failure, Source, Usage, Verdict
+from providers.claude_limits import reset_of, tells_of_limit, wait_told
 from providers.parsing import JsonLinesParser, count_of, exit_verdict, mapping_of, number_of, text_of
 
 # what the API answered -> (reason, infrastructure). 5xx that are not listed are overloads of some kind.
@@ -32,7 +33,9 @@ _BY_ERROR = {
     "rate_limit": ("rate-limit", True),
     "overloaded": ("overloaded", True),
     "connection_failed": ("connection", True),
+    "usage_limit_reached": ("usage-limit", True),
 }
+_OF_THE_ACCOUNT = ("not-logged-in", "billing", "usage-limit")
 _BY_TERMINAL = {"aborted_streaming": "cancelled", "aborted_tools": "cancelled", "budget_exhausted": "budget"}
 _BY_SUBTYPE = {"error_max_budget_usd": "budget", "error_max_turns": "max-turns"}
 # what only stderr (or `errors`) tells
@@ -60,6 +63,8 @@ class ClaudeParser(JsonLinesParser):
         self._last_text = ""
         self._interrupted = False
         self._patched = False  # it asked the model to go on where a stream was cut
+        self._limit: dict[str, Any] = {}  # the account's, as last told
+        self._wait: int | None = None  # ms, as last asked for by the service
 
     def on_object(self, said: dict[str, Any], raw: bytes) -> Iterator[AgentEvent]:
         match said.get("type"):
@@ -73,6 +78,10 @@ class ClaudeParser(JsonLinesParser):
                 yield from _partial(mapping_of(said.get("event")), raw)
             case "control_request":
                 yield self._asked(said, raw)
+            case "rate_limit_event":
+                self._limit = mapping_of(said.get("rate_limit_info"))
+                data = {"type": "rate_limit_event", **_pick(self._limit, ("status", "resetsAt", "rateLimitType"))}
+                yield AgentEvent(EventKind.UNKNOWN, "", data, raw)
             case "result":
                 self._result = said
                 usage = _usage(said)
@@ -95,6 +104,7 @@ class ClaudeParser(JsonLinesParser):
                 data = {"session": self._session, **_pick(said, ("model", "permissionMode", "claude_code_version"))}
                 return AgentEvent(EventKind.INIT, "", data, raw)
             case "api_retry":
+                self._wait = wait_told(said) or self._wait
                 text = f"attempt {said.get('attempt')} of {said.get('max_retries')}: {said.get('error')}"
                 return AgentEvent(EventKind.RETRY, text, _pick(said, ("error", "error_status", "retry_delay_ms")), raw)
             case "permission_denied":
@@ -158,7 +168,14 @@ class ClaudeParser(JsonLinesParser):
             usage=self._usage or Usage(),
             session=self._session,
             infrastructure=infrastructure,
+            until=self._reset(text) if reason == "usage-limit" else None,
+            after_ms=self._wait if reason in ("rate-limit", "overloaded") else None,
+            account=reason in _OF_THE_ACCOUNT,
         )
+
+    def _reset(self, text: str) -> int | None:
+        info = mapping_of(self._api_error.get("api_error_params")).get("rate_limit_info") or self._limit
+        return reset_of(info, text, text_of(self._api_error.get("timestamp")))
 
     def _judge(self, exit_code: int | None, signal: int | None) -> tuple[str, bool]:
         """(reason, infrastructure); ("", False) for success."""
@@ -181,10 +198,15 @@ class ClaudeParser(JsonLinesParser):
         return self._judge_api(said) or ("agent", False)
 
     def _judge_api(self, result: dict[str, Any]) -> tuple[str, bool] | None:
+        words = text_of(result.get("result"))
+        of_the_call = self._api_error or result.get("terminal_reason") in (None, "api_error")
+        if of_the_call and tells_of_limit(words):
+            return "usage-limit", True
         for said in (result, self._api_error):
             for key in ("api_error", "error"):
                 if found := _BY_ERROR.get(text_of(said.get(key))):
-                    return ("cut-stream", True) if self._patched and found[0] == "connection" else found
+                    lost = self._patched or " lost" in words  # after the answer had begun
+                    return ("cut-stream", True) if lost and found[0] == "connection" else found
             status = count_of(said.get("api_error_status"))
             if status is not None:
                 return _BY_STATUS.get(status) or (("overloaded", True) if status >= 500 else ("api-error", False))
