@@ -121,6 +121,12 @@ class BackendSwitch(QuarterdeckError):
     code, exit_code, status = "backend-switch", 3, 409
 
 
+class SecretUnavailable(QuarterdeckError):
+    """A secret cannot be had from where it is said to be; the message names the source, never a value."""
+
+    code, exit_code, status = "secret-unavailable", 3, 422
+
+
 class ExecutorError(QuarterdeckError):
     """An executor could not do what was asked."""
 

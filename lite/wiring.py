@@ -12,6 +12,7 @@ from lite.config.load import load_settings
 from lite.config.orders import read_order
 from lite.config.overrides import Overrides
 from lite.config.plan import load_plan
+from lite.config.secret_values import SecretValues
 from lite.engine.context import Context, Role
 from lite.engine.supervisor import Supervisor
 from lite.errors import UsageError
@@ -67,6 +68,7 @@ def build_supervisor(home: Home, start: Start) -> Supervisor:
         load_plan=load_plan,
         load_settings=read_settings,
         read_order=read_order,
+        secrets=SecretValues(),
         role=start.role,
         notes=_notes(settings),
     )

@@ -169,7 +169,8 @@ class ErrorJson(TypedDict):
 
 
 class HttpCallBody(TypedDict):
-    """An HTTP request as a task; `body` is sent as it is."""
+    """An HTTP request as a task; `body` is sent as it is. `secrets`: header -> name of a configured secret, which comes
+    after what `headers` has for it."""
 
     url: str
     method: NotRequired[Literal["GET", "POST"]]
@@ -177,11 +178,13 @@ class HttpCallBody(TypedDict):
     body: NotRequired[str]
     max_bytes: NotRequired[int]
     allow_private: NotRequired[bool]
+    secrets: NotRequired[dict[str, str]]
 
 
 class SubmitBody(TypedDict, total=False):
     """A task asked for. What is left out takes the agent's or the provider's default. A `command` string runs under
-    `sh -c`, a list is an argv. `needs` are task ids, unique prefixes or `run/name`."""
+    `sh -c`, a list is an argv. `needs` are task ids, unique prefixes or `run/name`. `secrets`: variable -> name of a
+    configured secret."""
 
     name: str
     agent: str
@@ -200,6 +203,7 @@ class SubmitBody(TypedDict, total=False):
     on_failure: OnFailure
     mode: Mode | None
     env: dict[str, str]
+    secrets: dict[str, str]
     cwd: str
     team: str
     selector: dict[str, str]

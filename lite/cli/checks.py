@@ -90,6 +90,12 @@ def configuration(home: Home) -> Iterator[Finding]:
             redis_options(settings)
         except QuarterdeckError as error:  # a supervisor that runs has an environment of its own
             yield Finding("backend", WARNING, f"cannot be reached from this shell: {error}", error.hint)
+    if settings.secrets or any(agent.secrets for agent in settings.agents.values()):
+        from lite.cli.secrets import examine
+
+        for one in examine(settings):
+            level = WARNING if one.problem else OK
+            yield Finding(f"secret {one.name}", level, one.problem or one.source, one.hint)
 
 
 def supervisor(home: Home, client: Client) -> Iterator[Finding]:

@@ -99,12 +99,21 @@ def _validate(context: Context, given: str | None) -> int:
     if not path.is_file():
         path = None
     settings = local_settings(path)
+    from lite.cli.secrets import examine
+
+    doubtful = [one for one in examine(settings) if one.problem]
     if context.json:
-        context.emit({"valid": True, "path": str(path or ""), "agents": sorted(settings.agents)})
+        secrets = [{"name": one.name, "problem": one.problem} for one in doubtful]
+        context.emit(
+            {"valid": True, "path": str(path or ""), "agents": sorted(settings.agents), "secret_problems": secrets}
+        )
     elif path is None:
         print("no configuration file: the defaults apply")
     else:
         context.note(f"{path} is valid: {len(settings.agents)} agent(s)")
+    if not context.json:
+        for one in doubtful:
+            context.note(f"secret {one.name}: {one.problem}" + (f" -> {one.hint}" if one.hint else ""))
     return 0
 
 

@@ -42,6 +42,7 @@ def _options(parser: ArgumentParser) -> None:
     add("--priority", metavar="N", type=int, default=0, help="-100..100, higher first")
     add("--delay", metavar="10s", help="not before this long from now")
     add("--env", metavar="K=V", action="append", default=[], help="a variable for the program (repeatable)")
+    add("--secret", metavar="K=S", action="append", default=[], help="variable K gets the configured secret S")
     add("--cwd", metavar="DIR", help="where it runs (default: here)")
     add("--on-failure", choices=("skip", "fail", "continue"), help="what becomes of tasks that need it")
     add("--wait", action="store_true", help="wait for its end; the exit code tells it")
@@ -71,7 +72,8 @@ def _submit(context: Context, arguments: Namespace) -> int:
 
 def _order(arguments: Namespace) -> SubmitBody:
     """The order as JSON; only what was said is in it."""
-    order: dict[str, Any] = {"needs": arguments.needs, "touches": arguments.touches, "env": _env(arguments.env)}
+    order: dict[str, Any] = {"needs": arguments.needs, "touches": arguments.touches, "env": _pairs(arguments.env)}
+    order["secrets"] = _pairs(arguments.secret, "--secret")
     for name in ("agent", "type", "trigger", "name", "lane", "key", "mode", "retries", "priority", "on_failure"):
         order[name] = getattr(arguments, name)
     for name in ("timeout", "idle_timeout", "delay"):
@@ -106,12 +108,12 @@ def _directory(given: str | None) -> str:
     return path
 
 
-def _env(pairs: list[str]) -> dict[str, str]:
+def _pairs(pairs: list[str], option: str = "--env") -> dict[str, str]:
     env = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not _VARIABLE.match(name):
-            raise UsageError(f"not NAME=VALUE: {pair!r}", place="--env")
+            raise UsageError(f"not NAME=VALUE: {pair!r}", place=option)
         env[name] = value
     return env
 

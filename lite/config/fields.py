@@ -26,13 +26,13 @@ def _one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _none_is_empty(value: Any) -> Any:
+def none_is_empty(value: Any) -> Any:
     return "" if value is None else value
 
 
 def _values(value: Any) -> Any:
     """`X:` in an environment means the empty text."""
-    return {key: _none_is_empty(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+    return {key: none_is_empty(inner) for key, inner in value.items()} if isinstance(value, dict) else value
 
 
 _DURATION = {"type": ["string", "number"], "examples": ["90s", "30m", "1h30m", 90]}

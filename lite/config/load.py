@@ -9,11 +9,12 @@ from pathlib import Path
 
 from lite.config.backend import Chosen, choose_backend
 from lite.config.overrides import Overrides, apply
+from lite.config.secrets import beside, check_secrets
 from lite.config.settings import SettingsModel, typed, unknown_agent
 from lite.config.validation import validate
 from lite.config.yamlmarks import MAX_BYTES, Document, read_document
 from lite.errors import ConfigInvalid, NotSupported, UsageError
-from lite.model.settings import BUILT_IN, RetryPolicy, Routing, Settings, TriggerRule
+from lite.model.settings import BUILT_IN, Agent, RetryPolicy, Routing, Settings, TriggerRule
 from lite.rules.checks import is_slug
 from lite.rules.problems import Problems
 from lite.rules.spelling import did_you_mean, listing, quoted
@@ -88,7 +89,8 @@ def _refuse_later(document: Document) -> None:
 
 
 def _settings(model: SettingsModel, document: Document, chosen: Chosen) -> Settings:
-    agents = {name: agent.to_agent(name) for name, agent in model.agents.items()}
+    folder = Path(document.source).parent
+    agents = {name: _beside(agent.to_agent(name), folder) for name, agent in model.agents.items()}
     for built_in in BUILT_IN:
         agents.setdefault(built_in.name, built_in)
     return Settings(
@@ -108,6 +110,7 @@ def _settings(model: SettingsModel, document: Document, chosen: Chosen) -> Setti
         stop_grace_ms=model.stop_grace,
         recording_cap=model.recording.cap,
         record=model.recording.enabled,
+        secrets={name: beside(secret, folder) for name, secret in model.secrets.items()},
         env_allow=model.env_allow,
         cols=model.terminal.cols,
         rows=model.terminal.rows,
@@ -118,6 +121,11 @@ def _settings(model: SettingsModel, document: Document, chosen: Chosen) -> Setti
         path=document.source,
         origins=_origins(model, document) | dict(chosen.origins),
     )
+
+
+def _beside(agent: Agent, folder: Path) -> Agent:
+    secrets = {key: one if isinstance(one, str) else beside(one, folder) for key, one in agent.secrets.items()}
+    return replace(agent, secrets=secrets)
 
 
 def _origins(model: SettingsModel, document: Document) -> dict[str, str]:
@@ -168,6 +176,7 @@ def _check(settings: Settings, document: Document, providers: list[str] | None, 
     if settings.routing.default and settings.routing.default not in settings.agents:
         message = unknown_agent(settings.routing.default) + did_you_mean(settings.routing.default, settings.agents)
         problems.add(document.place("routing", "default"), message, _agents(settings))
+    check_secrets(settings.secrets, settings.agents, document.places, problems)
     try:
         DetachKey(settings.detach_key)
     except UsageError as error:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from lite.config.fields import Duration, Labels, Size, Strict, Texts
+from lite.config.fields import Duration, Labels, Size, Strict, Texts, none_is_empty
 from lite.config.validation import validate
 from lite.config.yamlmarks import Document, Path, read_document
 from lite.errors import NotSupported, PlanInvalid
@@ -31,17 +31,39 @@ def _call(value: Any) -> Any:
     return {"url": value} if isinstance(value, str) else value
 
 
+class HeaderModel(Strict):
+    secret: str = Field(min_length=1, description="a name of `secrets:` in the configuration; goes to its hosts only")
+    prefix: str = Field(default="", description='before it, as "Bearer "')
+
+
+_HEADERS = {"type": "object", "additionalProperties": {"anyOf": [{"type": "string"}, HeaderModel.model_json_schema()]}}
+
+
+def _header(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return none_is_empty(value)
+    secret, prefix = value.get("secret"), none_is_empty(value.get("prefix"))
+    if not value.keys() <= {"secret", "prefix"} or not isinstance(secret, str) or not secret:
+        raise ValueError("should be text or name a secret; {secret: NAME, prefix: 'Bearer '}")
+    return HeaderModel(secret=secret, prefix=str(prefix))
+
+
 class HttpModel(Strict):
     url: str
     method: Literal["GET", "POST"] | None = Field(default=None, description="GET, or POST when there is a body")
-    headers: Labels = Field(default_factory=dict)
+    headers: Annotated[dict[str, Annotated[HeaderModel | str, BeforeValidator(_header)]], WithJsonSchema(_HEADERS)] = (
+        Field(default_factory=dict)
+    )
     body: str = ""
     max_bytes: Size = Field(default=1 << 20, description="of the answer; more is a failure")
     allow_private: bool = Field(default=False, description="may the address be a private one")
 
     def to_call(self) -> HttpCall:
         method = self.method or ("POST" if self.body else "GET")
-        return HttpCall(self.url, method, self.headers, self.body, self.max_bytes, self.allow_private)
+        headers = {name: one if isinstance(one, str) else one.prefix for name, one in self.headers.items()}
+        secrets = {name: one.secret for name, one in self.headers.items() if isinstance(one, HeaderModel)}
+        plain = {name: value for name, value in headers.items() if value or name not in secrets}
+        return HttpCall(self.url, method, plain, self.body, self.max_bytes, self.allow_private, secrets)
 
 
 _URL_OR_CALL = {"anyOf": [{"type": "string", "format": "uri"}, HttpModel.model_json_schema()]}
@@ -69,6 +91,7 @@ class TaskModel(Strict):
     on_failure: OnFailure = Field(default="skip", description="what a failure means for the tasks that need this one")
     mode: Mode | None = None
     env: Labels = Field(default_factory=dict)
+    secrets: Labels = Field(default_factory=dict, description="variable: a name of `secrets:` in the configuration")
     workspace: Literal["shared"] = "shared"
     cwd: str = Field(default="", description="from the project's root")
     team: str = ""
@@ -146,6 +169,7 @@ def _order(name: str, task: TaskModel, document: Document) -> Order:
         on_failure=task.on_failure,
         mode=task.mode,
         env=task.env,
+        secrets=task.secrets,
         cwd=task.cwd,
         team=task.team,
         selector=task.selector,

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from lite.config.address import parse_listen
 from lite.config.backend import BackendField, BackendModel
 from lite.config.fields import Duration, Labels, Size, Strict, Texts
+from lite.config.secrets import AgentSecretsField, SecretsField
 from lite.model.session import DEFAULT_COLS, DEFAULT_ROWS
 from lite.model.settings import Agent, RetryPolicy, Settings
 from lite.rules.checks import MAX_TIME_MS, env_problem, is_slug
@@ -32,6 +33,9 @@ class AgentModel(Strict):
     model: str = Field(default="", description="the model its program should use")
     identity: str = Field(default="", description="a directory of prompt parts")
     env: Labels = Field(default_factory=dict, description="variables for its programs")
+    secrets: AgentSecretsField = Field(
+        default_factory=dict, description="variables whose value is a secret: its name, or where this agent's own is"
+    )
     timeout: Duration | None = Field(default=None, description="per attempt, from launch; none when left out")
     idle_timeout: Duration | None = Field(
         default=None, description="without output and event, per attempt; none when left out"
@@ -59,6 +63,7 @@ class AgentModel(Strict):
             model=self.model,
             identity=self.identity,
             env=self.env,
+            secrets=self.secrets,
             timeout_ms=self.timeout,
             idle_timeout_ms=self.idle_timeout,
             retries=self.retries,
@@ -143,6 +148,9 @@ class SettingsModel(Strict):
     limits: LimitsModel = Field(default_factory=LimitsModel)
     backend: BackendField = Field(
         default=BackendModel(url=_BARE.backend), description="where truth is kept: sqlite, or a Redis server's URL"
+    )
+    secrets: SecretsField = Field(
+        default_factory=dict, description="by name, for agents and tasks; only where each one is"
     )
     sqlite: SqliteModel = Field(default_factory=SqliteModel)
     executor: str = Field(default=_BARE.executor, description="where attempts run: local")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lite.engine.context import Context
+from lite.engine.secrets import problem_of as secret_problem
 from lite.model.settings import Agent
 from providers.base import Provider
 from providers.errors import ProviderError
@@ -36,6 +37,8 @@ async def _look(context: Context, agent: Agent) -> AgentInfo:
         provider = context.providers.get(agent.provider)
     except ProviderError as error:
         return AgentInfo(agent, problem=error.message)
+    if agent.secrets and (problem := await asyncio.to_thread(secret_problem, context, agent)):
+        return AgentInfo(agent, problem=problem)
     wanted = provider.capabilities().executable
     if not wanted:
         return AgentInfo(agent)

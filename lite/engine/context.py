@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from lite.home import Home
 from lite.model.order import Order, Plan
-from lite.model.settings import Agent, Settings
+from lite.model.settings import Agent, Secret, Settings
 from lite.ports import Backend, Bridge, Clock, Executor, Peers
 from providers.base import Capabilities, Provider
 
@@ -31,6 +31,18 @@ class Providers(Protocol):
         ...
 
 
+class SecretSource(Protocol):
+    """Fetches values from where the configuration says they are."""
+
+    async def value(self, secret: Secret) -> str:
+        """Raises `SecretUnavailable`."""
+        ...
+
+    def problem(self, secret: Secret) -> str:
+        """Why it cannot be had; "" when nothing is known. Runs no command; may read a small file."""
+        ...
+
+
 @dataclass
 class Context:
     """Shared by the engine's parts. `settings` is replaced as a whole when the configuration is reloaded."""
@@ -49,6 +61,7 @@ class Context:
     random: random.Random = field(default_factory=random.Random)
     role: Role = "all"
     bridge: Bridge | None = None  # None: nobody sends work around the API
+    secrets: SecretSource | None = None
     peers: Peers | None = None  # None: there are no other workers
     address: str = ""  # of our control API, for other machines; "" when they cannot reach it
     token: str = ""  # what it wants to see from them

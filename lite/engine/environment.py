@@ -45,15 +45,19 @@ _NEVER = frozenset({"QD_BACKEND", "QD_REDIS_PASSWORD"})  # the fleet's own way t
 
 
 def build_environment(
-    ours: Mapping[str, str], allow: Iterable[str], *layers: Mapping[str, str], unset: Iterable[str] = ()
+    ours: Mapping[str, str],
+    allow: Iterable[str],
+    *layers: Mapping[str, str],
+    unset: Iterable[str] = (),
+    never: Iterable[str] = (),
 ) -> dict[str, str]:
     """The complete environment; later layers win. `allow` extends the built-in allow-list; a `*` at an entry's end fits
-    any rest."""
+    any rest. `never` are variables of ours that only a layer may bring."""
     more = list(allow)
     allowed = ALLOWED | set(more)
     prefixes = (*_PREFIXES, *(entry[:-1] for entry in more if entry.endswith("*")))
     env = {key: value for key, value in ours.items() if key in allowed or key.startswith(prefixes)}
-    for key in _NEVER & env.keys():
+    for key in (_NEVER | set(never)) & env.keys():
         del env[key]
     env["TERM"] = "xterm-256color"
     env["COLORTERM"] = "truecolor"

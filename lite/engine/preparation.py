@@ -10,12 +10,13 @@ from pathlib import Path
 
 from lite.engine.context import Context
 from lite.engine.environment import build_environment, need_variable
+from lite.engine.secrets import fetch, fetch_headers, sources
 from lite.errors import InvalidTask
 from lite.model.session import SessionRequest, session_id
 from lite.model.task import Lease, Task, TaskQuery, TaskSpec
 from lite.restart import self_command
 from lite.rules.prompt import render_prompt
-from providers.base import Launch, Parser, Provider, Request
+from providers.base import HttpCall, Launch, Parser, Provider, Request
 from providers.errors import ProviderError
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class Prepared:
 
 
 async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
-    """Raises `InvalidTask` when the provider refuses the request or a needed output is missing."""
+    """Raises `InvalidTask` when the provider refuses the request or a needed output is missing, `SecretUnavailable`."""
     spec = task.spec
     agent = context.agent(spec.agent, spec.provider)
     outputs = await _needed_outputs(context, task) if spec.needs else {}
@@ -52,6 +53,7 @@ async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
     except ProviderError as error:
         raise InvalidTask(error.message, hint=error.hint, place=error.field) from error
     if launch.inline is not None:
+        headers = await fetch_headers(context, launch.inline) if isinstance(launch.inline, HttpCall) else {}
         request = SessionRequest(
             task=task.id,
             attempt=lease.attempt,
@@ -61,8 +63,10 @@ async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
             env={},
             directory="",
             timeout_ms=spec.timeout_ms,
+            headers=headers,
         )
         return Prepared(request, provider, asked, structured=False, executor="inline")
+    secrets = await fetch(context, agent, spec)
     directory = context.home.session(session_id(task.id, lease.attempt))
     needs = _write_needs(directory, outputs)
     env = build_environment(
@@ -70,10 +74,13 @@ async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
         context.settings.env_allow,
         launch.env,
         agent.env,
+        secrets.agent,
         spec.env,
+        secrets.task,
         _own_variables(context, task, lease, directory),
         needs,
         unset=launch.unset,
+        never=sources(context.settings),
     )
     request = SessionRequest(
         task=task.id,
@@ -87,6 +94,7 @@ async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
         rows=context.settings.rows,
         cap_bytes=context.settings.recording_cap,
         record=context.settings.record,
+        secrets=secrets.values,
     )
     return Prepared(
         request,

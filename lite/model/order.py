@@ -34,6 +34,7 @@ class Order:
     on_failure: OnFailure = "skip"
     mode: Mode | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)  # variable -> name of a configured secret
     cwd: str = ""
     team: str = ""
     selector: Mapping[str, str] = field(default_factory=dict)

@@ -35,11 +35,21 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class HeaderSecret:
+    """A header's whole value, the hosts (as of `lite.rules.hosts`) it may be sent to, and the secret in it."""
+
+    value: str = field(repr=False)
+    hosts: tuple[str, ...]
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class SessionRequest:
     """Everything an executor needs to start the program of one attempt.
 
-    `env` is complete. `directory` is the session's own (recording, prompt, needs, exit.json). `cap_bytes` bounds the
-    recording; `record=False` keeps only what late attachers need.
+    `env` is complete, values of secrets included: `secrets` are those values again, to be hidden in what comes back.
+    `headers` are those of an inline call that hold one. `directory` is the session's own (recording, prompt, needs,
+    exit.json). `cap_bytes` bounds the recording; `record=False` keeps only what late attachers need.
     """
 
     task: str
@@ -47,13 +57,15 @@ class SessionRequest:
     token: int
     launch: Launch
     cwd: str
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)
     directory: str
     cols: int = DEFAULT_COLS
     rows: int = DEFAULT_ROWS
     cap_bytes: int = 256 << 20
     record: bool = True
     timeout_ms: int | None = None  # for inline work; processes are timed by the engine
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    headers: Mapping[str, HeaderSecret] = field(default_factory=dict)
 
     @property
     def session(self) -> str:

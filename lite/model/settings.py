@@ -8,6 +8,19 @@ from typing import Any
 
 from providers.base import Mode
 
+SHORTEST_HIDDEN = 8  # bytes; a shorter secret would be found in innocent text
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a secret is, never what it is: exactly one of `env`, `file` and `command`."""
+
+    env: str = ""  # a variable of the supervisor's environment
+    file: str = ""  # a path
+    command: tuple[str, ...] = ()  # argv; it prints the value
+    ttl_ms: int | None = None  # how long a command's answer is good; None: for the supervisor's life
+    hosts: tuple[str, ...] = ()  # a task may send it there in a header; then no task gets it into its environment
+
 
 @dataclass(frozen=True, slots=True)
 class Agent:
@@ -21,6 +34,7 @@ class Agent:
     model: str = ""
     identity: str = ""  # a directory of prompt parts
     env: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, Secret | str] = field(default_factory=dict)  # variable -> its own, or one of Settings.secrets
     timeout_ms: int | None = None
     idle_timeout_ms: int | None = None
     retries: int = 0
@@ -102,6 +116,7 @@ class Settings:
     stop_grace_ms: int = 3_000
     recording_cap: int = 256 << 20
     record: bool = True
+    secrets: Mapping[str, Secret] = field(default_factory=dict)  # those with a name, for agents and tasks
     env_allow: tuple[str, ...] = ()  # beyond the built-in allow-list
     cols: int = 120
     rows: int = 40

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import get_args
 from urllib.parse import urlsplit
 
 from lite.errors import InvalidTask
 from lite.model.ids import NAME
 from lite.model.order import Order
+from lite.model.settings import Secret
 from lite.model.task import Affinity, OnFailure
+from lite.rules.hosts import may_go
 from lite.rules.problems import Problems
-from lite.rules.spelling import did_you_mean, quoted
+from lite.rules.spelling import did_you_mean, listing, quoted
 from lite.rules.touches import literal_prefix
 from providers.base import HttpCall
 
@@ -118,6 +120,35 @@ def _check_env(order: Order, problems: Problems) -> None:
         problem = env_problem(name, value)
         if problem:
             problems.add(place, problem)
+
+
+def check_secrets(order: Order, secrets: Mapping[str, Secret], problems: Problems) -> None:
+    """A task uses those that have a name in the configuration, where they may go. What was written for a name may be
+    the value itself, and is not repeated."""
+    known = f"secrets: {listing(secrets)}" if secrets else "declare it in the configuration: secrets: {NAME: ...}"
+    for variable, name in order.secrets.items():
+        place = order.places.get(f"secrets.{variable}") or order.place("secrets")
+        if problem := env_problem(variable, ""):
+            problems.add(place, problem)
+        elif order.http is not None:
+            problems.add(place, "an http call has no environment", "http: {headers: {NAME: {secret: ...}}}")
+        elif name not in secrets:
+            problems.add(place, f"secrets.{variable} does not name a secret of the configuration", known)
+        elif secrets[name].hosts:
+            problems.add(place, f"the secret {name} goes into HTTP headers only", "it has hosts in the configuration")
+        elif variable in order.env:
+            problems.add(place, f"{variable} is in env too")
+    if order.http is None:
+        return
+    for header, name in order.http.secrets.items():
+        place = order.places.get("http.headers") or order.place("http")
+        if not _HEADER_NAME.match(header):
+            problems.add(place, f"the header {quoted(header)} cannot be sent")
+        elif name not in secrets:
+            problems.add(place, f"the header {header} does not name a secret of the configuration", known)
+        elif not may_go(order.http.url, secrets[name].hosts):
+            hint = f"its hosts are {listing(secrets[name].hosts)}" if secrets[name].hosts else "give it hosts: [HOST]"
+            problems.add(place, f"the secret {name} may not be sent to this URL's host", hint)
 
 
 def env_problem(name: str, value: str) -> str:

@@ -12,7 +12,7 @@ from lite.model.order import Order, Plan
 from lite.model.run import RunSpec, Submission
 from lite.model.settings import Agent, Settings
 from lite.model.task import TaskSpec
-from lite.rules.checks import check_fields, check_touches, is_slug
+from lite.rules.checks import check_fields, check_secrets, check_touches, is_slug
 from lite.rules.dag import find_cycle
 from lite.rules.lanes import predecessors
 from lite.rules.problems import Problems
@@ -103,6 +103,8 @@ def _compile(
     run: str = "",
 ) -> TaskSpec:
     check_fields(order, problems)
+    if order.secrets or order.http is not None:
+        check_secrets(order, settings.secrets, problems)
     cwd = posixpath.normpath(posixpath.join(root, order.cwd)) if order.cwd else root
     if order.cwd and not cwd.startswith("/"):
         problems.add(order.place("cwd"), f"{quoted(order.cwd)} is not an absolute path")
@@ -129,6 +131,7 @@ def _compile(
         retries=agent.retries if order.retries is None else order.retries,
         on_failure=order.on_failure,
         env=dict(order.env),
+        secrets=dict(order.secrets),
         cwd=cwd,
         rule=chosen.rule,
         type=order.type,

@@ -124,7 +124,7 @@ class StubOperations:
             "w-1": Worker("w-1", "node", 2, heartbeat_at=1000, running=("a",), token="of-w-1", load=0.5)
         }
         self.settings = Settings(
-            agents={"dev": Agent("dev", "claude", env={"TOKEN": "secret"})}, origins={"slots": "default"}
+            agents={"dev": Agent("dev", "claude", env={"TOKEN": "hunter2"})}, origins={"slots": "default"}
         )
         self.info = Info()
         self.streams: dict[str, FakeStream] = {}

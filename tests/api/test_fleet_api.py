@@ -30,7 +30,7 @@ async def test_agents_tell_what_is_missing_and_no_secrets(http: httpx.AsyncClien
     answered = await http.get("/v1/agents")
     (agent,) = answered.json()
     assert (agent["problem"], agent["env"]) == ("claude is not on PATH", ["TOKEN"])
-    assert "secret" not in answered.text + (await http.get("/v1/config")).text
+    assert "hunter2" not in answered.text + (await http.get("/v1/config")).text
 
 
 async def test_the_configuration_with_its_origins_and_a_reload(

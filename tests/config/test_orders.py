@@ -27,12 +27,14 @@ def test_everything_that_can_be_said() -> None:
         "name": "a", "agent": "dev", "type": "t", "trigger": "x", "prompt": "p", "needs": ["n"], "lane": "l",
         "touches": ["src/**"], "priority": 1, "timeout_ms": 2, "idle_timeout_ms": None, "retries": 3,
         "on_failure": "continue", "mode": "interactive", "env": {"A": "b"}, "cwd": "/c", "team": "m",
+        "secrets": {"S": "s"},
         "selector": {"gpu": "1"}, "affinity": "prefer-spread", "strategy": "local", "complexity": "c", "key": "k",
-        "delay_ms": 4, "command": ["ls", "-l"], "http": {"url": "http://x/", "method": "GET", "max_bytes": 5},
+        "delay_ms": 4, "command": ["ls", "-l"], "http": {"url": "http://x/", "method": "GET", "max_bytes": 5,
+        "secrets": {"X": "s"}},
     }  # fmt: skip
     expected: dict[str, Any] = said | {
         "needs": ("n",), "touches": ("src/**",), "command": ("ls", "-l"),
-        "http": HttpCall("http://x/", "GET", max_bytes=5),
+        "http": HttpCall("http://x/", "GET", max_bytes=5, secrets={"X": "s"}),
     }  # fmt: skip
     assert read_order(json.dumps(said).encode()) == Order(**expected)
     assert set(said) == set(Order.__dataclass_fields__) - {"places"}

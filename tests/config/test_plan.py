@@ -75,6 +75,7 @@ tasks:
     on_failure: continue
     mode: headless
     env: {PORT: 8080, NONE: , YES: yes}
+    secrets: {TOKEN: vault}
     workspace: shared
     cwd: sub
     team: core
@@ -84,10 +85,11 @@ tasks:
     complexity: high
     key: k-1
   b: {http: "https://example.org/x"}
+  d: {http: {url: "https://example.org", headers: {A: {secret: k}, B: {secret: l, prefix: "Bearer "}, C: }}}
   c: {http: {url: "https://example.org", headers: {A: 1}, body: hi, max_bytes: 2k, allow_private: true}}
 """
     )
-    a, b, c = found.orders
+    a, b, d, c = found.orders
     assert {key: getattr(a, key) for key in Order.__dataclass_fields__ if key != "places"} == {
         "name": "a",
         "agent": "",
@@ -106,6 +108,7 @@ tasks:
         "on_failure": "continue",
         "mode": "headless",
         "env": {"PORT": "8080", "NONE": "", "YES": "yes"},
+        "secrets": {"TOKEN": "vault"},
         "cwd": "sub",
         "team": "core",
         "selector": {"gpu": "1"},
@@ -117,6 +120,8 @@ tasks:
     }
     assert b.http == HttpCall("https://example.org/x")
     assert c.http == HttpCall("https://example.org", "POST", {"A": "1"}, "hi", 2048, True)
+    secrets = {"A": "k", "B": "l"}
+    assert d.http == HttpCall("https://example.org", headers={"B": "Bearer ", "C": ""}, secrets=secrets)
     assert (found.name, found.key) == ("plan", "nightly-1")
 
 
