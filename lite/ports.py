@@ -213,6 +213,11 @@ class Peers(Protocol):
         """Type `data` into the session: was it delivered, else why not."""
         ...
 
+    async def answer(self, worker: Worker, session: str, said: Mapping[str, str]) -> tuple[str, str]:
+        """Answer what the session asks: `id` of the question, `decision`, `text`, `hash`. "delivered", "queued" or
+        "refused", and why."""
+        ...
+
     async def attach(self, worker: Worker, session: str, *, control: bool, offset: int | None = None) -> TerminalStream:
         """As `Executor.attach`. A connection that breaks while the session goes on is taken up again where it broke."""
         ...

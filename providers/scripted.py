@@ -35,7 +35,7 @@ class ScriptedProvider:
     name = "scripted"
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(resume=True, events=True)
+        return Capabilities(resume=True, events=True, answers=True)
 
     def validate(self, request: Request) -> None:
         check_mode(request, self.capabilities(), self.name)

@@ -94,6 +94,9 @@ class SocketGateway:
     async def send(self, task: str, data: str | bytes) -> SendJson:
         return await self._call(lambda client: client.send(task, data))
 
+    async def answer(self, task: str, question: str, decision: str, text: str, hash: str) -> SendJson:
+        return await self._call(lambda client: client.answer(task, question, decision, text, hash))
+
     async def agents(self) -> list[AgentJson]:
         return await self._call(lambda client: client.agents())
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         AgentJson,
         AttachJson,
         ConfigJson,
+        CostsJson,
         EventJson,
         ExplanationJson,
         HealthJson,
@@ -185,6 +186,11 @@ class Client:
         body = {"base64": b2a_base64(data, newline=False).decode()}
         return self.call("POST", _task(ref) + "/send", body)  # type: ignore[no-any-return]
 
+    def answer(self, ref: str, question: str, decision: str, text: str = "", hash: str = "") -> SendJson:
+        """`decision`: "allow", "deny" or "answer" to exactly this question of a task or session."""
+        body = {"id": question, "decision": decision, "text": text, "hash": hash}
+        return self.call("POST", _task(ref) + "/answer", body)  # type: ignore[no-any-return]
+
     # sessions
 
     def attach(self, ref: str, *, control: bool = True, local: bool = True) -> AttachJson:
@@ -202,11 +208,25 @@ class Client:
         """(logical offset, stream as in `lite.terminal.packets`, bytes) from `offset` on; a jump of the offset is a gap
         in what was kept. `stream`: only "out" or "err". With `follow`: until the session has ended, across restarts of
         the supervisor."""
+        path = f"/v1/sessions/{quote(session)}/recording"
+        yield from self._played(path, offset, {"stream": stream}, follow=follow)
+
+    def transcript(
+        self, session: str, offset: int = 0, *, follow: bool = False
+    ) -> Generator[tuple[int, bytes], None, None]:
+        """(offset, bytes) of the lines of a structured session's transcript, as `lite.transcripts.lines` reads them; in
+        the same way. Raises `NotFound` when it has none."""
+        path = f"/v1/sessions/{quote(session)}/transcript"
+        for at, _, data in self._played(path, offset, {}, follow=follow):
+            yield at, data
+
+    def _played(
+        self, path: str, offset: int, only: dict[str, object], *, follow: bool
+    ) -> Generator[tuple[int, int, bytes], None, None]:
         from lite.terminal import packets
 
-        path = f"/v1/sessions/{quote(session)}/recording"
         while True:
-            query = {"offset": offset, "stream": stream, "follow": follow or None, "format": "packets"}
+            query = {"offset": offset, **only, "follow": follow or None, "format": "packets"}
             decoder = packets.Decoder()
             try:
                 for data in self._stream(target(path, query), time.monotonic() + 20.0):
@@ -221,7 +241,7 @@ class Client:
                             return
             except (Disconnected, TimeoutError) as error:
                 if not follow:
-                    raise NoSupervisor(f"the recording broke off at {offset}: {error}", hint="try again") from None
+                    raise NoSupervisor(f"the output broke off at {offset}: {error}", hint="try again") from None
             if not follow:
                 return
             time.sleep(_BREATH)
@@ -244,6 +264,10 @@ class Client:
     def deregister(self, worker: str) -> WorkerJson:
         """Forget a dead worker. Raises `IllegalState` for one that is alive."""
         return self.call("POST", f"/v1/workers/{quote(worker)}/deregister")  # type: ignore[no-any-return]
+
+    def costs(self, by: str = "agent", since: int = 0) -> CostsJson:
+        """`since` in ms since the epoch."""
+        return self.call("GET", f"/v1/costs?by={quote(by)}&since={since}")  # type: ignore[no-any-return]
 
     def agents(self) -> list[AgentJson]:
         return self.call("GET", "/v1/agents")  # type: ignore[no-any-return]

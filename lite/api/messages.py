@@ -12,12 +12,14 @@ from providers.base import Mode
 
 
 class WaitingJson(TypedDict):
-    """What a session waits for a person to answer. An approval must carry the `hash` of exactly this text."""
+    """What a session waits for a person to answer. `verbs` can be done about it: "approve", "deny", "answer"; an answer
+    names the `id`, which stands for exactly this text."""
 
     id: str
     kind: Literal["question", "approval", "input"]
     text: str
     hash: str
+    verbs: list[str]
 
 
 class TaskJson(TypedDict):
@@ -132,6 +134,29 @@ class WorkerJson(TypedDict):
     version: str
     registered_at: int
     heartbeat_at: int
+
+
+class CostJson(TypedDict):
+    """A sum over attempts; how its parts are known is kept apart. `unpriced`: attempts whose cost nobody knows,
+    `uncounted`: those whose tokens nobody knows."""
+
+    key: str  # the agent, day (UTC), model, id of the run ("" for none) or of the task
+    name: str  # of the run or task; else the key
+    attempts: int
+    tokens_in: int
+    tokens_out: int
+    tokens_cached: int  # the part of tokens_in that came from a cache
+    reported_usd: float  # in the agents' own words
+    estimated_usd: float  # by list prices
+    unpriced: int
+    uncounted: int
+
+
+class CostsJson(TypedDict):
+    by: str
+    since: int  # ms since the epoch
+    costs: list[CostJson]
+    total: CostJson
 
 
 class AgentJson(TypedDict):
@@ -268,6 +293,15 @@ class SendJson(TypedDict):
     reason: str
 
 
+class AnswerBody(TypedDict):
+    """To the question `id`, and to no other. `text`: the answer, or why it is denied; `hash`: the question's."""
+
+    id: str
+    decision: Literal["allow", "deny", "answer"]
+    text: NotRequired[str]
+    hash: NotRequired[str]
+
+
 class AttachBody(TypedDict, total=False):
     """`local`: the client is on the same machine and wants the holder's own socket."""
 
@@ -289,7 +323,7 @@ class AttachJson(TypedDict):
 
 class InspectionJson(TypedDict):
     """A look at a session. Offsets count all bytes ever recorded: `start` is the first one kept, `offset` the one after
-    the last. `activity` "": nothing runs."""
+    the last. `activity` "": nothing runs. `transcript`: bytes of its transcript, null when it has none."""
 
     session: str
     alive: bool
@@ -298,6 +332,7 @@ class InspectionJson(TypedDict):
     last_output_at: int | None
     start: int
     offset: int
+    transcript: int | None
     cols: int
     rows: int
     activity: str

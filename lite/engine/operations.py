@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from lite.engine.accounting import sum_up
 from lite.engine.agents import AgentInfo, look_at_agents
+from lite.engine.answering import AnswerOperations
 from lite.engine.explaining import explain_task
 from lite.engine.preparation import check_with_provider
 from lite.engine.references import find_run, find_task
-from lite.engine.session_operations import SessionOperations
 from lite.engine.supervisor import SupervisorInfo
 from lite.engine.worker_operations import WorkerOperations
 from lite.errors import IllegalState, NotFound
@@ -24,6 +25,7 @@ from lite.model.settings import Settings
 from lite.model.task import Task, TaskQuery
 from lite.model.worker import Worker, WorkerState
 from lite.rules.compile import compile_plan
+from lite.rules.costs import By, Cost
 from lite.rules.explain import Explanation
 
 
@@ -36,7 +38,7 @@ class PlanResult:
     created: bool
 
 
-class Operations(SessionOperations):
+class Operations(AnswerOperations):
     """The facade over one supervisor."""
 
     # work
@@ -105,6 +107,9 @@ class Operations(SessionOperations):
         return await self._backend.retry(task.id, now=self._context.clock.now())
 
     # the fleet
+
+    async def costs(self, by: By, since: int) -> Sequence[tuple[Cost, str]]:
+        return await sum_up(self._backend, by, since)
 
     async def events(self, after: int, limit: int, run: str = "", task: str = "") -> Sequence[Event]:
         return await self._backend.events(after, limit=limit, run=run, task=task)

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from lite.engine.context import Context
+from lite.engine.questions import Answer
 from lite.errors import NotFound, PeerUnavailable, QuarterdeckError, SessionRefused
 from lite.model.event import EventKind
 from lite.model.session import Inspection, Status, session_id
@@ -34,6 +35,18 @@ class RemoteRecording:
 
     def cast(self, version: int) -> AsyncGenerator[bytes, None]:
         return self.peers.cast(self.worker, self.session, version)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteTranscript:
+    """What another worker keeps of what a structured session said."""
+
+    peers: Peers
+    worker: Worker
+    session: str
+
+    def play(self, offset: int, *, follow: bool) -> AsyncGenerator[Packet, None]:
+        return self.peers.transcript(self.worker, self.session, offset, follow=follow)
 
 
 class RemoteSessions:
@@ -71,6 +84,13 @@ class RemoteSessions:
         (worker, *_) = await self._holders(task, session)
         return await peers.send(worker, session, data)
 
+    async def answer(self, task: Task, session: str, answer: Answer) -> tuple[str, str]:
+        """What became of an answer to what the session asks, and why."""
+        peers = self._peers(session)
+        (worker, *_) = await self._holders(task, session)
+        said = {"id": answer.id, "decision": answer.decision, "text": answer.text, "hash": answer.hash}
+        return await peers.answer(worker, session, said)
+
     async def attach(self, worker: str, session: str, *, control: bool, offset: int | None) -> TerminalStream:
         """The terminal of a session at a worker found by `look`."""
         peers = self._peers(session)
@@ -79,6 +99,11 @@ class RemoteSessions:
     async def recording(self, task: Task, session: str) -> RemoteRecording:
         worker, seen = await self.look(task, session)
         return RemoteRecording(self._peers(session), worker, session, seen.start)
+
+    async def transcript(self, task: Task, session: str) -> RemoteTranscript | None:
+        """None: the session is not structured."""
+        worker, seen = await self.look(task, session)
+        return RemoteTranscript(self._peers(session), worker, session) if seen.transcript is not None else None
 
     def runs_elsewhere(self, task: Task) -> bool:
         return task.state is State.RUNNING and task.worker not in ("", self._context.worker)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Awaitable
 from dataclasses import replace
@@ -11,10 +10,12 @@ from pathlib import Path
 
 from lite.aio.probe import hit
 from lite.aio.tasks import Jobs
+from lite.engine.accounting import accounted
 from lite.engine.context import Context
 from lite.engine.fence import Fence
 from lite.engine.judgement import Interruption, judge
 from lite.engine.preparation import output_path, parser_for, prepare
+from lite.engine.questions import Questions, text_hash
 from lite.engine.sessions import Sessions
 from lite.engine.transcript import Transcript
 from lite.errors import BackendError, ExecutorError, HandleGone, LeaseLost, OutputTooLarge, QuarterdeckError
@@ -53,6 +54,9 @@ class Runner:
         self._running = False
         self._transcript: Transcript | None = None
         self._waiting: Waiting | None = claim.task.waiting
+        self.questions = Questions(self.session)
+        self.asked_changed = asyncio.Event()  # of the questions; a new one each time
+        self.answering = asyncio.Lock()
         self._jobs = Jobs(f"attempt {self.session}")
         self._writes = asyncio.Lock()
 
@@ -126,9 +130,19 @@ class Runner:
         """Somebody asked for the task's end."""
         self.interrupt(Interruption(OutcomeKind.CANCELLED, reason))
 
+    @property
+    def waiting(self) -> Waiting | None:
+        """What it asks at this moment."""
+        return self.questions.current or self._waiting
+
+    async def asked_now(self) -> None:
+        """Returns when the row says what it asks now, too."""
+        await self._record_waiting(self.questions.current)
+
     async def answered(self) -> None:
-        """A person has answered what the session waited for."""
-        await self._record_waiting(None)
+        """A person has typed something while it waited. What has a name is settled by what its program says only."""
+        if self.questions.current is None:
+            await self._record_waiting(None)
 
     # launching
 
@@ -265,13 +279,27 @@ class Runner:
 
     def _on_event(self, event: AgentEvent) -> None:
         now = self._context.clock.now()
+        if self.questions.take(event):
+            self._on_questions(now)
+            return
         if event.kind is EventKind.NEEDS_USER:
             self._on_status(Status(Activity.WAITING, "events", event.kind.value, now, event.text))
             return
         if event.kind is EventKind.INIT and (known := str(event.data.get("session", ""))):
             self._jobs.spawn(self._write(Progress(provider_session=known)), "provider session")
-        if self.status.activity is not Activity.WORKING:
+        if self.status.activity is not Activity.WORKING and self.questions.current is None:
             self._on_status(Status(Activity.WORKING, "events", event.kind.value, now))
+
+    def _on_questions(self, now: int) -> None:
+        """What is asked, or answered, has changed."""
+        changed, self.asked_changed = self.asked_changed, asyncio.Event()
+        changed.set()
+        asked = self.questions.current
+        if asked is None:
+            self._on_status(Status(Activity.WORKING, "events", "answered", now))
+            return
+        self._publish(Status(Activity.WAITING, "events", EventKind.NEEDS_USER.value, now, asked.text))
+        self._jobs.spawn(self._record_waiting(asked), "waiting")
 
     def _publish(self, status: Status) -> None:
         self.status = status
@@ -346,6 +374,7 @@ class Runner:
 
     async def _finish(self, outcome: Outcome) -> None:
         """Record the outcome, for as long as it takes: the program has ended, its end must not be lost."""
+        outcome = replace(outcome, usage=accounted(self._context, self.task.spec, outcome.usage, ran=bool(self.handle)))
         count = self.task.failures + 1 if outcome.kind is OutcomeKind.FAILED else self.task.faults + 1
         delay = 0
         if outcome.kind in (OutcomeKind.FAILED, OutcomeKind.UNEXECUTABLE):
@@ -383,7 +412,7 @@ class Runner:
 
 
 def _waiting(session: str, text: str) -> Waiting:
-    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    digest = text_hash(text)
     return Waiting(id=f"{session}-{digest[:8]}", kind="question", text=text, hash=digest)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from lite.engine.references import find_task
-from lite.engine.remote import RemoteRecording, RemoteSessions, nothing_live
+from lite.engine.remote import RemoteRecording, RemoteSessions, RemoteTranscript, nothing_live
 from lite.engine.runner import Runner
 from lite.engine.supervisor import Supervisor
 from lite.errors import ExecutorError, NotFound, SessionRefused
@@ -23,6 +23,7 @@ from lite.model.task import Task
 from lite.ports import TerminalStream
 from lite.recordings.reader import Recording
 from lite.terminal import packets
+from lite.transcripts.reader import transcript_size
 
 _SEND_SECONDS = 5.0
 
@@ -73,12 +74,13 @@ class SessionOperations:
         """A look at a session, live or ended."""
         runner = self._supervisor.sessions.of_session(session)
         if runner is not None:
-            await _launched(runner)
+            await launched(runner)
             if runner.reached is not None:
                 executor, handle = runner.reached
                 seen = await executor.inspect(handle)
                 start = Recording(self._context.home.session(session)).start()
-                return replace(seen, status=runner.status, start=min(start, seen.offset))
+                start, said = min(start, seen.offset), self._transcript_size(session)
+                return replace(seen, status=runner.status, start=start, transcript=said)
         try:
             kept = Recording(self.recording_directory(session))
         except NotFound:
@@ -88,7 +90,8 @@ class SessionOperations:
             return (await self._remote.look(task, session))[1]
         header = await asyncio.to_thread(kept.header)
         cols, rows = (header.cols, header.rows) if header else (0, 0)
-        return Inspection(False, offset=kept.end(), cols=cols, rows=rows, start=kept.start())
+        said = self._transcript_size(session)
+        return Inspection(False, offset=kept.end(), cols=cols, rows=rows, start=kept.start(), transcript=said)
 
     async def send(self, ref: str, data: bytes, *, here: bool = False) -> SendResult:
         """Type `data` into the session (of the task), as it is."""
@@ -102,9 +105,14 @@ class SessionOperations:
             delivered, reason = await self._remote.send(task, session, data)
             return SendResult("delivered" if delivered else "refused", reason)
         if runner is not None:
-            await _launched(runner)
+            await launched(runner)
         if runner is None or runner.reached is None:
             return SendResult("refused", "the task is not running")
+        return await self._type(runner, data)
+
+    async def _type(self, runner: Runner, data: bytes) -> SendResult:
+        if runner.reached is None:
+            return SendResult("refused", "the session has ended")
         executor, handle = runner.reached
         try:
             async with asyncio.timeout(_SEND_SECONDS):
@@ -136,7 +144,7 @@ class SessionOperations:
                 return AttachOffer(session, "", ticket, seen.cols, seen.rows, worker.id)
             if runner is None:
                 raise nothing_live(task)
-        await _launched(runner)
+        await launched(runner)
         if runner.reached is None or not runner.reached[0].capabilities().terminal:
             raise SessionRefused("this task has no terminal (yet)", hint="qd logs -f follows its output")
         executor, handle = runner.reached
@@ -187,6 +195,36 @@ class SessionOperations:
             raise NotFound("the task has not run yet")
         return await self._remote.recording(task, session)
 
+    async def find_transcript(self, session: str, *, here: bool = False) -> str | RemoteTranscript:
+        """The directory of a structured session of this worker, or the transcript at the worker that has it. Raises
+        `NotFound` for a session that is not structured, too."""
+        runner = self._supervisor.sessions.of_session(session)
+        if runner is not None:
+            await launched(runner)
+        try:
+            directory = self.recording_directory(session)
+        except NotFound:
+            if here or runner is not None:
+                raise
+        else:
+            if self._transcript_size(session) is None:
+                raise _no_transcript(session)
+            return directory
+        task, session = await self._meant(session)
+        found = await self._remote.transcript(task, session) if session else None
+        if found is None:
+            raise _no_transcript(session)
+        return found
+
+    async def transcript_grown(self, session: str, size: int) -> None:
+        """Returns once there is more of it than `size` bytes, or nobody writes it (any more)."""
+        runner = self._supervisor.sessions.of_session(session)
+        if runner is not None and runner.transcript is not None:
+            await runner.transcript.grown(size)
+
+    def _transcript_size(self, session: str) -> int | None:
+        return transcript_size(self._context.home.session(session))
+
     def relay_socket(self, session: str) -> Path:
         """Where clients on this machine may reach a session that is elsewhere."""
         return self._context.home.relay_socket(session)
@@ -206,7 +244,11 @@ class SessionOperations:
         return task, ref
 
 
-async def _launched(runner: Runner) -> None:
+def _no_transcript(session: str) -> NotFound:
+    return NotFound(f"session {session!r} has no transcript: its output is not structured", hint="it has a recording")
+
+
+async def launched(runner: Runner) -> None:
     """A task that was just claimed gets the moment its launch takes."""
     try:
         async with asyncio.timeout(_SEND_SECONDS):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from binascii import b2a_base64
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from lite.api.exchange import quote
@@ -11,7 +11,7 @@ from lite.errors import PeerUnavailable
 from lite.model.session import Inspection
 from lite.model.worker import Worker
 from lite.peers.calls import Calls, Unreachable
-from lite.peers.judging import Cursor, Nonsense, checked, inspection, sent, ticket
+from lite.peers.judging import Cursor, Nonsense, answered, checked, inspection, sent, ticket
 from lite.peers.patience import Patience
 from lite.peers.stream import PeerStream, Way
 from lite.peers.wire import Wire, open_wire
@@ -50,6 +50,14 @@ class HttpPeers:
         except Nonsense as error:
             raise self._calls.nonsense(worker, error) from None
 
+    async def answer(self, worker: Worker, session: str, said: Mapping[str, str]) -> tuple[str, str]:
+        path = f"/v1/tasks/{quote(session)}/answer"
+        told = await self._calls.ask(worker, "POST", path, dict(said), seconds=_SEND_SECONDS)
+        try:
+            return answered(told)
+        except Nonsense as error:
+            raise self._calls.nonsense(worker, error) from None
+
     async def attach(self, worker: Worker, session: str, *, control: bool, offset: int | None = None) -> TerminalStream:
         async def connect() -> Wire:
             body = {"control": control, "local": False}
@@ -67,13 +75,17 @@ class HttpPeers:
         await stream.begin()
         return stream
 
-    async def recording(
-        self, worker: Worker, session: str, offset: int, *, follow: bool
-    ) -> AsyncGenerator[Packet, None]:
+    def recording(self, worker: Worker, session: str, offset: int, *, follow: bool) -> AsyncGenerator[Packet, None]:
+        return self._played(worker, f"{_path(session)}/recording", offset, follow=follow)
+
+    def transcript(self, worker: Worker, session: str, offset: int, *, follow: bool) -> AsyncGenerator[Packet, None]:
+        return self._played(worker, f"{_path(session)}/transcript", offset, follow=follow)
+
+    async def _played(self, worker: Worker, path: str, offset: int, *, follow: bool) -> AsyncGenerator[Packet, None]:
         cursor, patience = Cursor(offset), Patience(self._clock, self._patience)
         while True:
             try:
-                async with aclosing(self._recorded(worker, session, cursor, patience, follow=follow)) as found:
+                async with aclosing(self._part(worker, path, cursor, patience, follow=follow)) as found:
                     async for packet in found:
                         patience.rewarded()
                         yield packet
@@ -98,13 +110,12 @@ class HttpPeers:
         except Nonsense as error:
             raise self._calls.nonsense(worker, error) from None
 
-    async def _recorded(
-        self, worker: Worker, session: str, cursor: Cursor, patience: Patience, *, follow: bool
+    async def _part(
+        self, worker: Worker, path: str, cursor: Cursor, patience: Patience, *, follow: bool
     ) -> AsyncGenerator[Packet, None]:
         """What one answer brings. Raises `Unreachable` when it breaks off."""
         query = {"offset": cursor.at, "follow": follow or None, "format": "packets"}
         decoder = packets.Decoder()
-        path = f"{_path(session)}/recording"
         async with self._calls.answer(worker, "GET", path, query=query, silence=_SILENCE) as response:
             patience.connected()
             async for piece in response.aiter_raw():

@@ -154,6 +154,7 @@ def inspection(told: Any) -> Inspection:
         cols=_number(fields, "cols", 0xFFFF),
         rows=_number(fields, "rows", 0xFFFF),
         start=start,
+        transcript=None if fields.get("transcript") is None else _number(fields, "transcript"),
     )
 
 
@@ -161,6 +162,15 @@ def sent(told: Any) -> tuple[bool, str]:
     """`SendJson`: delivered?, else why not."""
     fields = _object(told)
     return _text(fields, "result") == "delivered", _text(fields, "reason")
+
+
+def answered(told: Any) -> tuple[str, str]:
+    """`SendJson`: what became of an answer, and why."""
+    fields = _object(told)
+    result = _text(fields, "result")
+    if result not in ("delivered", "queued", "refused"):
+        raise Nonsense("no such result")
+    return result, _text(fields, "reason")
 
 
 def ticket(told: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import time
@@ -31,6 +32,10 @@ class Face(Protocol):
     def blocked(self, kind: str, text: str) -> None: ...
 
     def unblocked(self) -> None: ...
+
+    def understood(self, line: str) -> str | None:
+        """The answer in what was typed; None: it is not for what was asked."""
+        ...
 
     def event(self, said: Mapping[str, Any]) -> None: ...
 
@@ -92,6 +97,9 @@ class TerminalFace:
     def unblocked(self) -> None:
         self.state("working")
 
+    def understood(self, line: str) -> str | None:
+        return line
+
     def event(self, said: Mapping[str, Any]) -> None:
         """Events are for programs."""
 
@@ -117,6 +125,8 @@ class JsonFace:
 
     def __init__(self, wait: Wait) -> None:
         self._wait = wait
+        self._asked = 0
+        self._question = self._hash = ""
 
     def begin(self, session: str, resumed: bool) -> None:
         self.event({"type": "init", "session": session, "resumed": resumed, "model": APP})
@@ -144,10 +154,26 @@ class JsonFace:
         self.tool_done(ident, True, "")
 
     def blocked(self, kind: str, text: str) -> None:
-        self.event({"type": "needs_user", "kind": kind, "text": text})
+        self._asked += 1
+        self._question = f"q{self._asked}"
+        self._hash = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+        self.event({"type": "needs_user", "kind": kind, "text": text, "id": self._question, "hash": self._hash})
 
     def unblocked(self) -> None:
-        self.event({"type": "message", "text": "", "answered": True})
+        self.event({"type": "message", "text": "", "answered": self._question})
+
+    def understood(self, line: str) -> str | None:
+        """One JSON object as `qd answer` types it, or (`qd send`) just a line."""
+        try:
+            said = json.loads(line)
+        except ValueError:
+            return line
+        if not isinstance(said, dict) or "answer" not in said:
+            return line
+        if (said["answer"], said.get("hash")) != (self._question, self._hash):
+            self.event({"type": "message", "text": "it was not asked that", "refused": said["answer"]})
+            return None
+        return {"allow": "y", "deny": "n"}.get(str(said.get("decision")), str(said.get("text", "")))
 
     def event(self, said: Mapping[str, Any]) -> None:
         write(json.dumps(said).encode() + b"\n")

@@ -225,7 +225,8 @@ class Player:
 
     def _answer(self, kind: str, text: str) -> str:
         self._face.blocked(kind, text)
-        answer = self._read_line()
+        while (answer := self._face.understood(self._read_line())) is None:
+            pass
         self._facts["answer"] = answer
         self._face.unblocked()
         return answer

@@ -11,6 +11,7 @@ from typing import Any
 
 from lite.aio.service import ServiceHealth
 from lite.engine.agents import AgentInfo
+from lite.engine.questions import Answer
 from lite.errors import Ambiguous, IllegalState, NotFound, PlanInvalid, SessionRefused
 from lite.model.event import Event, EventKind
 from lite.model.ids import new_id
@@ -21,6 +22,7 @@ from lite.model.settings import Agent, Settings
 from lite.model.task import State, Task, TaskQuery, TaskSpec, Waiting
 from lite.model.worker import Worker
 from lite.terminal import packets
+from lite.transcripts.reader import transcript_size
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,8 @@ class StubOperations:
         self.asked_here: list[bool] = []
         self.inspections: dict[str, Inspection] = {}
         self.remote_recordings: dict[str, Any] = {}
+        self.transcript_waits: list[int] = []  # sizes beyond which somebody waits
+        self.transcript_asked = asyncio.Event()
         self.relay_directory: Path | None = None
         self.token = ""
         self.address = ""
@@ -246,6 +250,10 @@ class StubOperations:
         self.calls.append(("send", data))
         return Sent("delivered") if task.state is State.RUNNING else Sent("refused", "the task is not running")
 
+    async def answer(self, ref: str, answer: Answer, *, here: bool = False) -> Sent:
+        self.calls.append(("answer", (ref, answer)))
+        return Sent("delivered") if answer.id == "q1" else Sent("refused", "it asks something else now")
+
     def status_of(self, task: Task) -> Status | None:
         return self.statuses.get(task.id)
 
@@ -268,6 +276,29 @@ class StubOperations:
         if session not in self.inspections:
             raise NotFound(f"no session {session!r}")
         return self.inspections[session]
+
+    async def find_transcript(self, session: str, *, here: bool = False) -> Any:
+        self.asked_here.append(here)
+        directory = self.recording_directory(session)
+        if transcript_size(directory) is None:
+            raise NotFound("no transcript")
+        return directory
+
+    async def transcript_grown(self, session: str, size: int) -> None:
+        self.transcript_waits.append(size)
+        self.transcript_asked.set()
+        directory = self.recording_directory(session)
+        async with self.changed:
+            await self.changed.wait_for(
+                lambda: (
+                    (transcript_size(directory) or 0) > size
+                    or self.table[session.partition("-")[0]].state is not State.RUNNING
+                )
+            )
+
+    async def transcript_grew(self) -> None:
+        async with self.changed:
+            self.changed.notify_all()
 
     async def find_recording(self, session: str, *, here: bool = False) -> Any:
         self.asked_here.append(here)

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from lite.engine.questions import Answer
 from lite.model.event import EventKind
 from lite.model.order import Order
 from lite.model.task import State, TaskQuery
@@ -97,7 +98,7 @@ async def test_a_task_shows_its_live_activity_and_what_it_waits_for(
     seen = (await http.get(f"/v1/tasks/{task['id']}")).json()
     assert (seen["activity"], seen["activity_source"], seen["activity_rule"]) == ("working", "terminal", "title")
     assert seen["session"] == task["id"] + "-1"
-    assert seen["waiting"] == {"id": "q1", "kind": "question", "text": "Which one?", "hash": "h"}
+    assert seen["waiting"] == {"id": "q1", "kind": "question", "text": "Which one?", "hash": "h", "verbs": ["answer"]}
 
 
 @pytest.mark.parametrize("name", ["a", "explain", "cancel"])
@@ -146,6 +147,17 @@ async def test_changes(http: httpx.AsyncClient, operations: StubOperations) -> N
     assert sent.json() == {"result": "refused", "reason": "the task is not running"}
     await http.post(f"{path}/send", json={"base64": "/wA="})
     assert [call[1] for call in operations.calls if call[0] == "send"] == [b"yes\n", b"\xff\x00"]
+
+
+async def test_an_answer_names_its_question(http: httpx.AsyncClient, operations: StubOperations) -> None:
+    task = await submitted(http)
+    path = f"/v1/tasks/{task['id']}/answer"
+    done = await http.post(path, json={"id": "q1", "decision": "deny", "text": "no", "hash": "h"})
+    assert done.json() == {"result": "delivered", "reason": ""}
+    assert operations.calls[-1] == ("answer", (task["id"], Answer("q1", "deny", "no", "h")))
+    assert (await http.post(path, json={"id": "q2", "decision": "allow"})).json()["result"] == "refused"
+    for bad in ({"id": "q1"}, {"decision": "allow"}, {"id": "q1", "decision": "maybe"}, {"id": "q1", "x": 1}):
+        assert (await http.post(path, json=bad)).status_code in (400, 422)
 
 
 @pytest.mark.parametrize("body", [{}, {"text": "a", "base64": "YQ=="}, {"base64": "?"}])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 
 from lite.backends.memory import MemoryBackend
 from lite.engine import remote
+from lite.engine.questions import Answer
 from lite.engine.remote import RemoteRecording
 from lite.engine.session_operations import SendResult
 from lite.errors import NotFound, PeerUnavailable, SessionRefused
@@ -48,6 +49,10 @@ class FakePeers:
         if worker.id in self.silent:
             raise PeerUnavailable(f"not available: {worker.id} is silent")
         return data != b"no", "" if data != b"no" else "refused there"
+
+    async def answer(self, worker: Worker, session: str, said: Mapping[str, str]) -> tuple[str, str]:
+        self.asked.append((f"answer {said['id']} {said['decision']}", worker.id, session))
+        return ("queued", "not confirmed") if said["id"] == "q1" else ("refused", "refused there")
 
     async def attach(self, worker: Worker, session: str, *, control: bool, offset: int | None = None) -> TerminalStream:
         self.asked.append((f"attach {control} {offset}", worker.id, session))
@@ -227,3 +232,12 @@ async def test_what_is_no_session(scene: Scene, ref: str) -> None:
         with pytest.raises(NotFound):
             await call
     assert scene.peers.asked == []
+
+
+async def test_an_answer_goes_to_the_worker_that_has_the_question_and_its_word_comes_back(scene: Scene) -> None:
+    session, _ = await scene.claimed("a", "w2")
+    assert await scene.operations.answer("a", Answer("q1", "allow")) == SendResult("queued", "not confirmed")
+    assert await scene.operations.answer(session, Answer("q2", "deny")) == SendResult("refused", "refused there")
+    assert scene.peers.asked == [("answer q1 allow", "w2", session), ("answer q2 deny", "w2", session)]
+    with pytest.raises(NotFound):
+        await scene.operations.answer(session, Answer("q1", "allow"), here=True)

@@ -19,9 +19,9 @@ def with_agents(*agents: Agent, **more: Any) -> Settings:
     return replace(SETTINGS, agents={**SETTINGS.agents, **{agent.name: agent for agent in agents}}, **more)
 
 
-def said(kind: str, text: str = "", **data: Any) -> bytes:
+def said(type_: str, text: str = "", /, **data: Any) -> bytes:
     """One event's line."""
-    return json.dumps({"type": kind, "text": text, **data}).encode() + b"\n"
+    return json.dumps({"type": type_, "text": text, **data}).encode() + b"\n"
 
 
 def agent(*lines: bytes, session: str = "c1", outcome: Outcome | None = None, seconds: float = 1.0) -> Behaviour:

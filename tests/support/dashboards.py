@@ -161,6 +161,10 @@ class FakeGateway:
     async def send(self, task: str, data: str | bytes) -> Any:
         return await self._answer("send", lambda: {"result": "delivered", "reason": ""}, task, data)
 
+    async def answer(self, task: str, question: str, decision: str, text: str, hash: str) -> Any:
+        given = (task, question, decision, text, hash)
+        return await self._answer("answer", lambda: {"result": "delivered", "reason": ""}, *given)
+
     async def agents(self) -> Any:
         return await self._answer("agents", lambda: [agent_json("dev"), agent_json("shell", provider="shell")])
 

@@ -159,3 +159,28 @@ async def test_the_end_of_the_task_and_leaving_before_an_answer_are_told() -> No
         await pilot.pause()
         assert host.result is False
         assert any("closed before" in text for text in host.told)
+
+
+@pytest.mark.parametrize(
+    ("typed", "given"),
+    [("y", ("allow", "")), ("no use the copy", ("deny", "use the copy")), ("n", ("deny", ""))],
+)
+async def test_an_approval_with_a_name_is_answered_by_its_name(typed: str, given: tuple[str, str]) -> None:
+    row = task_json(OTHER)
+    row["waiting"]["verbs"] = ["approve", "deny"]
+    gateway = FakeGateway({"task": row})
+    async with hosted(Send(gateway, OTHER)) as (host, pilot):
+        await pilot.press(*("space" if key == " " else key for key in typed), "enter")
+        await eventually(pilot, lambda: host.result is True)
+        assert gateway.made("answer") == [("api", "q2", *given, "other")]
+        assert gateway.made("send") == []
+
+
+async def test_what_is_neither_yes_nor_no_approves_nothing() -> None:
+    row = task_json(OTHER)
+    row["waiting"]["verbs"] = ["approve", "deny"]
+    gateway = FakeGateway({"task": row})
+    async with hosted(Send(gateway, OTHER)) as (host, pilot):
+        await pilot.press(*"ok", "enter")
+        await eventually(pilot, lambda: "type y, or n" in host.text)
+        assert gateway.made("answer") == gateway.made("send") == []

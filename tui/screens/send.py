@@ -12,14 +12,14 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static, TextArea
 
-from lite.errors import IllegalState, QuarterdeckError, SessionRefused
+from lite.errors import IllegalState, QuarterdeckError, SessionRefused, UsageError
 from tui.cells import line, paragraphs
 from tui.screens.dialog import Dialog, Problem
 from tui.widgets.entry import Editor
 from tui.widgets.key_bar import KeyBar
 
 if TYPE_CHECKING:
-    from lite.api.messages import TaskJson
+    from lite.api.messages import SendJson, TaskJson
     from tui.gateway import Gateway
     from tui.state import Fleet, TaskView
 
@@ -131,6 +131,14 @@ class Send(Dialog[bool]):
         self._sending = True
         self._send(self.query_one(TextArea).text)
 
+    async def _give(self, row: TaskJson, text: str) -> SendJson:
+        asked = row["waiting"]
+        verbs = asked.get("verbs", []) if asked is not None else []
+        if asked is None or not {"approve", "deny"} & set(verbs):  # what is typed has no other form
+            return await self._gateway.send(self._about.id, text + "\r")
+        decision, said = _decision(verbs, text)
+        return await self._gateway.answer(self._about.id, asked["id"], decision, said, asked["hash"])
+
     @work
     async def _send(self, text: str) -> None:
         try:
@@ -141,7 +149,7 @@ class Send(Dialog[bool]):
                     self._ask(asked, "nothing was sent; read it, then press Enter again")
                 self._unread = False  # this Enter was for the one before, and is spent
                 return
-            answer = await self._gateway.send(self._about.id, text + "\r")
+            answer = await self._give(row, text)
         except QuarterdeckError as error:
             self.complain(error)
             return
@@ -153,6 +161,21 @@ class Send(Dialog[bool]):
         reason = f": {answer['reason']}" if answer["reason"] else ""
         self.tell(f"{answer['result']} to {line(self._about.name or self._about.id)}{line(reason)}")
         self.dismiss(True)
+
+
+_YES, _NO = ("y", "yes", "allow", "approve"), ("n", "no", "deny")
+
+
+def _decision(verbs: list[str], text: str) -> tuple[str, str]:
+    """(decision, text) of an answer to a question that has a name. Raises `UsageError`."""
+    if "approve" not in verbs:
+        return "answer", text
+    word, _, rest = text.strip().partition(" ")
+    if word.lower() in _YES and not rest:
+        return "allow", ""
+    if word.lower() in _NO:
+        return "deny", rest.strip()
+    raise UsageError("it asks for approval", hint="type y, or n and why not")
 
 
 def _of_view(task: TaskView) -> Question:

@@ -9,14 +9,28 @@ from fastapi import Body
 
 from lite.api import messages
 from lite.config.orders import checked, order_from, strict
+from lite.engine.questions import Answer
 from lite.errors import UsageError
 
-__all__ = ["Attach", "Cancel", "Cordon", "Plan", "Send", "Shutdown", "Submit", "bytes_from", "checked", "order_from"]
+__all__ = [
+    "Answering",
+    "Attach",
+    "Cancel",
+    "Cordon",
+    "Plan",
+    "Send",
+    "Shutdown",
+    "Submit",
+    "bytes_from",
+    "checked",
+    "order_from",
+]
 
 for _body in (
     messages.PlanBody,
     messages.CancelBody,
     messages.SendBody,
+    messages.AnswerBody,
     messages.AttachBody,
     messages.CordonBody,
     messages.ShutdownBody,
@@ -26,10 +40,15 @@ for _body in (
 Submit = Annotated[messages.SubmitBody, Body()]
 Plan = Annotated[messages.PlanBody, Body()]
 Send = Annotated[messages.SendBody, Body()]
+Answering = Annotated[messages.AnswerBody, Body()]
 Cancel = Annotated[messages.CancelBody | None, Body()]
 Attach = Annotated[messages.AttachBody | None, Body()]
 Cordon = Annotated[messages.CordonBody | None, Body()]
 Shutdown = Annotated[messages.ShutdownBody | None, Body()]
+
+
+def answer_from(body: messages.AnswerBody) -> Answer:
+    return Answer(body["id"], body["decision"], body.get("text", ""), body.get("hash", ""))
 
 
 def bytes_from(body: messages.SendBody) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,8 @@ from lite.api.messages import (
     AgentJson,
     AttachJson,
     ConfigJson,
+    CostJson,
+    CostsJson,
     EventJson,
     InspectionJson,
     RunJson,
@@ -20,12 +22,14 @@ from lite.api.messages import (
     WaitingJson,
     WorkerJson,
 )
+from lite.engine.questions import verbs
 from lite.model.event import Event
 from lite.model.run import Run
 from lite.model.session import Inspection, Status, session_id
 from lite.model.settings import Settings
 from lite.model.task import State, Task, Waiting
 from lite.model.worker import Worker
+from lite.rules.costs import Cost, total
 from lite.terminal.packets import PROTOCOL
 
 if TYPE_CHECKING:
@@ -91,7 +95,7 @@ def task_json(task: Task, status: Status | None) -> TaskJson:
         "signal": task.signal,
         "output": task.output,
         "cost_usd": task.usage.cost_usd,
-        "cost_source": task.usage.source.value,
+        "cost_source": (task.usage.cost_source or task.usage.source).value,
         "tokens_in": task.usage.tokens_in,
         "tokens_out": task.usage.tokens_out,
         "run_at": task.run_at or None,
@@ -104,7 +108,37 @@ def task_json(task: Task, status: Status | None) -> TaskJson:
 def waiting_json(waiting: Waiting | None) -> WaitingJson | None:
     if waiting is None:
         return None
-    return {"id": waiting.id, "kind": waiting.kind, "text": waiting.text, "hash": waiting.hash}
+    return {
+        "id": waiting.id,
+        "kind": waiting.kind,
+        "text": waiting.text,
+        "hash": waiting.hash,
+        "verbs": list(verbs(waiting)),
+    }
+
+
+def costs_json(by: str, since: int, costs: Sequence[tuple[Cost, str]]) -> CostsJson:
+    return {
+        "by": by,
+        "since": since,
+        "costs": [_cost_json(cost, name) for cost, name in costs],
+        "total": _cost_json(total(cost for cost, _ in costs), "total"),
+    }
+
+
+def _cost_json(cost: Cost, name: str) -> CostJson:
+    return {
+        "key": cost.key,
+        "name": name or cost.key,
+        "attempts": cost.attempts,
+        "tokens_in": cost.tokens_in,
+        "tokens_out": cost.tokens_out,
+        "tokens_cached": cost.tokens_cached,
+        "reported_usd": cost.reported_usd,
+        "estimated_usd": cost.estimated_usd,
+        "unpriced": cost.unpriced,
+        "uncounted": cost.uncounted,
+    }
 
 
 def run_json(run: Run) -> RunJson:
@@ -194,6 +228,7 @@ def inspection_json(session: str, seen: Inspection) -> InspectionJson:
         "last_output_at": seen.last_output_at,
         "start": seen.start,
         "offset": seen.offset,
+        "transcript": seen.transcript,
         "cols": seen.cols,
         "rows": seen.rows,
         "activity": status.activity.value if status else "",

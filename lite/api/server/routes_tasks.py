@@ -85,4 +85,11 @@ def router(operations: Operations) -> APIRouter:
         done = await operations.send(ref, bodies.bytes_from(body), here=here)
         return answer({"result": done.result, "reason": done.reason})
 
+    @routes.post("/{ref}/answer", responses=described(messages.SendJson))
+    async def answer_question(ref: Ref, body: bodies.Answering, here: Here) -> Response:
+        """Approve, deny or answer what the task's session asks; refused unless it asks exactly that at this moment.
+        `queued`: it was told, and has not said yet that it took it."""
+        done = await operations.answer(ref, bodies.answer_from(body), here=here)
+        return answer({"result": done.result, "reason": done.reason})
+
     return routes
