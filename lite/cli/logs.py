@@ -1,4 +1,4 @@
-"""`logs`: the recorded output of a task, made safe for the terminal."""
+"""`logs`: what an agent did in words, else the recorded output, made safe for the terminal."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ def _options(parser: ArgumentParser) -> None:
     add("id", metavar="ID", help="task id, unique prefix or run/name")
     add("-f", "--follow", action="store_true", help="go on until the session has ended")
     add("--raw", action="store_true", help="every byte as recorded; only into a file or a pipe")
+    add("--all", action="store_true", help="of what an agent said, what is not understood, too")
     add("--attempt", metavar="N", type=int, help="of this attempt (default: the last)")
-    add("--offset", metavar="BYTES", type=int, default=0, help="from this offset of the recording on")
     add("--tail", metavar="N", type=int, help="only the last N lines (and what follows, with -f)")
-    add("--stream", choices=("out", "err"), default="", help="only this stream")
+    add("--stream", choices=("out", "err"), default="", help="the recorded output, only of this stream")
+    add("--offset", metavar="BYTES", type=int, help="the recorded output, from this offset on")
 
 
 def _logs(context: Context, arguments: Namespace) -> int:
@@ -43,13 +44,16 @@ def _logs(context: Context, arguments: Namespace) -> int:
         if (getattr(arguments, name) or 0) < 0:
             raise UsageError("cannot be negative", place=f"--{name}")
     client = context.client()
-    session = _session(client, arguments)
+    session, mode = _session(client, arguments)
     sys.stdout.flush()
+    recorded = arguments.raw or arguments.stream or arguments.offset is not None
+    if mode == "headless" and not recorded and _told(context, client, session, arguments):
+        return 0
     reader = _Reader(context, client, session, arguments.stream)
     plain = arguments.raw or context.json
     safe = None if plain else SafeStream(colour=context.colour)
     show = _JsonLines(context).show if context.json else _bytes_out
-    offset = arguments.offset
+    offset = arguments.offset or 0
     if arguments.tail is not None:
         _pour(_tail(reader.read(offset, follow=False), arguments.tail), safe, show)
         offset = reader.offset
@@ -58,6 +62,21 @@ def _logs(context: Context, arguments: Namespace) -> int:
     if safe is not None:
         _bytes_out(0, OUT, safe.close())
     return 0
+
+
+def _told(context: Context, client: Client, session: str, arguments: Namespace) -> bool:
+    """Print its transcript. False: it has none, its output is for people."""
+    from lite.cli.transcript import Transcript
+
+    transcript = Transcript(context, client, session)
+    try:
+        if context.json:
+            transcript.print_json(follow=arguments.follow, tail=arguments.tail)
+        else:
+            transcript.show(follow=arguments.follow, tail=arguments.tail, everything=arguments.all)
+    except NotFound:
+        return False
+    return True
 
 
 class _Reader:
@@ -80,12 +99,13 @@ class _Reader:
                 yield at, stream, data
 
 
-def _session(client: Client, arguments: Namespace) -> str:
+def _session(client: Client, arguments: Namespace) -> tuple[str, str]:
+    """(session, mode of its task)"""
     task = client.task(arguments.id)
     if arguments.attempt is not None:
         if not 1 <= arguments.attempt <= task["attempt"]:
             raise NotFound(f"{task['name']} has had {task['attempt']} attempt(s)", place="--attempt")
-        return f"{task['id']}-{arguments.attempt}"
+        return f"{task['id']}-{arguments.attempt}", task["mode"]
     if not task["session"] and arguments.follow and task["ended_at"] is None:
         for event in client.events(0, True, task=task["id"]):
             if event["kind"] == "task.started":
@@ -95,7 +115,7 @@ def _session(client: Client, arguments: Namespace) -> str:
         task = client.task(task["id"])
     if not task["session"]:
         raise NotFound("no output: it has not run yet", hint=f"qd explain {task['id']}", place=task["name"])
-    return task["session"]
+    return task["session"], task["mode"]
 
 
 def _pour(
@@ -164,9 +184,11 @@ COMMANDS = {
         _options,
         _logs,
         """
-qd logs 01jd8                     the output of the last attempt, colours kept, nothing else
+qd logs 01jd8                     what the agent of the last attempt did, in words; a program's output, colours kept
 qd logs -f --tail 20 add-login/ui follow it
 qd logs --attempt 1 01jd8         of an earlier attempt
+qd logs --json 01jd8              every event of an agent as a JSON line
+qd logs --stream out 01jd8        the agent's own lines instead, made safe for the terminal
 qd logs --raw 01jd8 > session     byte for byte""",
     )
 }

@@ -80,7 +80,7 @@ def session_id(task: str, attempt: int) -> str:
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """A look at a session. Offsets count all bytes ever recorded, `start` is the first one kept; times are ms since the
-    epoch."""
+    epoch. `transcript`: bytes of what it said in neutral words, None when its output is not structured."""
 
     alive: bool
     pid: int = 0
@@ -91,6 +91,7 @@ class Inspection:
     cols: int = 0
     rows: int = 0
     start: int = 0
+    transcript: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,70 @@ def test_logs_in_json_never_split_a_character(qd: Qd, recorded: FakeSupervisor) 
     assert [line["offset"] for line in lines] == [0, len(OUTPUT) + 4]
 
 
+def said(*events: tuple[str, str, dict[str, object]]) -> bytes:
+    lines = [{"kind": kind, "text": text, "data": data, "offset": at} for at, (kind, text, data) in enumerate(events)]
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+SAID = said(
+    ("init", "", {"model": "m-1"}),
+    ("delta", "Look\x1b[2Jing ", {}),
+    ("delta", "at it.", {}),
+    ("message", "Look\x1b[2Jing at it.", {}),
+    ("tool_use", "Bash", {"input": {"command": "make"}}),
+    ("tool_result", "a\nb", {"ok": True}),
+    ("unknown", "", {"type": "odd"}),
+    ("verdict", "no more", {"ok": False, "reason": "overloaded"}),
+)
+TOLD = "● m-1\n\nLooking at it.\n\n▸ Bash  make\n  │ a\n  │ b\n\n✗ overloaded: no more\n"
+
+
+@pytest.fixture
+def structured(recorded: FakeSupervisor) -> FakeSupervisor:
+    """The same session, of an agent that speaks in events."""
+    recorded.tasks(task(mode="headless"))
+
+    def answer(query: dict[str, list[str]], body: object) -> bytes:
+        at = int(query.get("offset", ["0"])[0])
+        return packets.output(at, packets.OUT, SAID[at:]) + packets.encode(packets.EXIT, b"") if at < len(SAID) else b""
+
+    recorded.routes["GET", f"/v1/sessions/{SESSION}/transcript"] = answer
+    return recorded
+
+
+def test_logs_of_an_agent_say_what_it_did(qd: Qd, structured: FakeSupervisor) -> None:
+    for follow in ((), ("-f",)):
+        assert qd("logs", task()["id"], *follow).out == TOLD
+    coloured = qd("logs", task()["id"], "--color", "always").out
+    assert "\x1b[36m▸ Bash\x1b[0m" in coloured
+    assert "odd" in qd("logs", "--all", task()["id"]).out
+    assert "odd" not in TOLD
+
+
+@pytest.mark.parametrize("lines", [0, 1, 3, 5, 99])
+def test_a_tail_of_what_it_did(qd: Qd, structured: FakeSupervisor, lines: int) -> None:
+    ending = TOLD.splitlines(keepends=True)[-lines:] if lines else []
+    assert qd("logs", "--tail", str(lines), task()["id"]).out == "".join(ending)
+
+
+def test_the_recorded_bytes_of_an_agent_are_there_when_asked_for(qd: Qd, structured: FakeSupervisor) -> None:
+    for asked in (("--stream", "out"), ("--offset", "0")):
+        assert qd("logs", task()["id"], *asked).out == "one\ntwo\nthrée\n"
+    assert "\x1b]52" in qd("logs", "--raw", task()["id"]).out
+
+
+def test_logs_in_json_are_the_events(qd: Qd, structured: FakeSupervisor) -> None:
+    lines = [json.loads(line) for line in qd("logs", "--json", task()["id"]).out.splitlines()]
+    assert lines == [json.loads(line) for line in SAID.splitlines()]
+    last = [json.loads(line) for line in qd("logs", "--json", "--tail", "2", task()["id"]).out.splitlines()]
+    assert last == lines[-2:]
+
+
+def test_a_headless_program_without_events_prints_its_output(qd: Qd, recorded: FakeSupervisor) -> None:
+    recorded.tasks(task(mode="headless"))
+    assert qd("logs", task()["id"]).out == "one\ntwo\nthrée\n"
+
+
 def test_logs_of_an_attempt_that_was_not(qd: Qd, recorded: FakeSupervisor) -> None:
     assert qd("logs", "--attempt", "2", task()["id"]).code == 4
     recorded.tasks(task(session="", attempt=0))

@@ -11,6 +11,7 @@ from lite.model.session import session_id
 from lite.model.task import State
 from lite.recordings.reader import Recording
 from lite.terminal import packets
+from lite.transcripts.reader import read_transcript
 
 if TYPE_CHECKING:
     from lite.engine.operations import Operations
@@ -47,6 +48,27 @@ async def play(
         if end == offset:  # nothing came: wait for something to happen instead of asking again and again
             seen = await operations.wait_events(seen, _TURN_MS)
         offset = end
+
+
+async def play_transcript(
+    operations: Operations, session: str, directory: str, offset: int, *, follow: bool
+) -> AsyncGenerator[packets.Packet, None]:
+    """Whole lines of a transcript in the same way."""
+    seen = 0
+    while True:
+        running = follow and await _running(operations, session)
+        begun = offset
+        while lines := await asyncio.to_thread(read_transcript, directory, offset, _CHUNK):
+            for at in range(0, len(lines), _CHUNK):
+                yield _decoded(packets.output(offset + at, packets.OUT, lines[at : at + _CHUNK]))
+            offset += len(lines)
+        if not running:
+            if follow:
+                yield packets.EXIT, b""
+            return
+        await operations.transcript_grown(session, offset)
+        if offset == begun:
+            seen = await operations.wait_events(seen, _TURN_MS)
 
 
 async def plain(source: AsyncGenerator[packets.Packet, None], only: int | None) -> AsyncGenerator[bytes, None]:

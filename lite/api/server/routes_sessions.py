@@ -12,7 +12,7 @@ from lite.api import messages
 from lite.api.server import bodies
 from lite.api.server.answers import answer, described
 from lite.api.server.parameters import Here, Offset, Ref, SessionId
-from lite.api.server.playback import framed, plain, play
+from lite.api.server.playback import framed, plain, play, play_transcript
 from lite.api.server.relay import relay
 from lite.api.server.relay_socket import RelaySockets
 from lite.api.server.render import attach_json, inspection_json
@@ -66,6 +66,27 @@ def router(operations: Operations, streams: Streams, relays: RelaySockets) -> AP
         else:
             pieces = framed(packeted, only)
         return streams.answer(pieces, "application/octet-stream", {"x-offset": str(max(offset, first))})
+
+    @routes.get("/{session}/transcript", responses=described("application/x-ndjson", "One JSON object a line"))
+    async def transcript(
+        session: SessionId,
+        here: Here,
+        offset: Offset = 0,
+        follow: Annotated[bool, Query(description="Go on until the session has ended")] = False,
+        form: Annotated[Literal["lines", "packets"], Query(alias="format")] = "lines",
+    ) -> Response:
+        """What a structured session said in neutral words: `kind`, `text`, `data`, and the `offset` in the recording
+        where it was said. The offset asked for is in the transcript's own bytes; packets as of the recording."""
+        found = await operations.find_transcript(session, here=here)
+        if isinstance(found, str):
+            packeted = play_transcript(operations, session, found, offset, follow=follow)
+        else:
+            packeted = found.play(offset, follow=follow)
+        if form == "packets":
+            framed_ones = framed(packeted, None)
+            pieces = with_heartbeat(framed_ones, packets.gap(0, 0)) if follow else framed_ones
+            return streams.answer(pieces, "application/octet-stream", {"x-offset": str(offset)})
+        return streams.answer(plain(packeted, None), "application/x-ndjson", {"x-offset": str(offset)})
 
     @routes.get("/{session}/cast", responses=described("application/x-asciicast", "asciicast"))
     async def cast(session: SessionId, here: Here, version: Annotated[Literal["2", "3"], Query()] = "3") -> Response:
