@@ -152,6 +152,12 @@ def _claude() -> Provider:
     return ClaudeProvider()
 
 
+def _codex() -> Provider:
+    from providers.codex import CodexProvider
+
+    return CodexProvider()
+
+
 def _opencode() -> Provider:
     from providers.opencode import OpenCodeProvider
 
@@ -170,6 +176,12 @@ def _scripted() -> Provider:
     return ScriptedProvider()
 
 
+def _acp() -> Provider:
+    from providers.acp import AcpProvider
+
+    return AcpProvider()
+
+
 def _noop() -> Provider:
     from providers.noop import NoopProvider
 
@@ -179,8 +191,10 @@ def _noop() -> Provider:
 BUILT_IN: Mapping[str, Load] = {
     "shell": _shell,
     "claude": _claude,
+    "codex": _codex,
     "opencode": _opencode,
     "http": _http,
     "scripted": _scripted,
     "noop": _noop,
+    "acp": _acp,
 }

@@ -197,14 +197,14 @@ def check_transcript(provider: Provider, request: Request, transcript: Transcrip
     assert replay(provider.parser(request), drops, transcript.err, exit_code, signal) == whole
 
 
-def check_truncation(provider: Provider, request: Request, transcript: Transcript) -> None:
+def check_truncation(provider: Provider, request: Request, transcript: Transcript, last: str = "result") -> None:
     """However much of the end is missing: no exception, and success only when a whole result is the last thing said."""
     for at in transcript.cuts(every_below=2048):
         kept = transcript.out[:at]
         _, verdict = replay(provider.parser(request), [kept], b"", 0, None)
         if verdict.ok:
             whole = [said for line in kept.splitlines() if (said := read_json(line)) is not None]
-            assert whole[-1]["type"] == "result", f"success though cut at {at}"
+            assert whole[-1]["type"] == last, f"success though cut at {at}"
 
 
 def unknown_events(events: Sequence[AgentEvent]) -> list[AgentEvent]:
