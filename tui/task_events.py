@@ -98,7 +98,7 @@ def _ended(state: str) -> _Change:
             if name in data:
                 changed[column] = data[name]
         if "source" in data:
-            changed["cost_source"] = sys.intern(str(data["source"]))
+            changed["cost_source"] = sys.intern(str(data.get("cost_source") or data["source"]))
         return changed
 
     return change

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lite.config.backend import Chosen, choose_backend
 from lite.config.overrides import Overrides, apply
+from lite.config.prices import all_prices
 from lite.config.secrets import beside, check_secrets
 from lite.config.settings import SettingsModel, typed, unknown_agent
 from lite.config.validation import validate
@@ -111,6 +112,7 @@ def _settings(model: SettingsModel, document: Document, chosen: Chosen) -> Setti
         recording_cap=model.recording.cap,
         record=model.recording.enabled,
         secrets={name: beside(secret, folder) for name, secret in model.secrets.items()},
+        prices=all_prices(model.prices),
         env_allow=model.env_allow,
         cols=model.terminal.cols,
         rows=model.terminal.rows,

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from lite.config.address import parse_listen
 from lite.config.backend import BackendField, BackendModel
 from lite.config.fields import Duration, Labels, Size, Strict, Texts
+from lite.config.prices import PriceModel
 from lite.config.secrets import AgentSecretsField, SecretsField
 from lite.model.session import DEFAULT_COLS, DEFAULT_ROWS
 from lite.model.settings import Agent, RetryPolicy, Settings
@@ -160,6 +161,10 @@ class SettingsModel(Strict):
         default=_BARE.stop_grace_ms, description="from the interrupt to the kill when a session is stopped"
     )
     recording: RecordingModel = Field(default_factory=RecordingModel)
+    prices: dict[str, PriceModel] = Field(
+        default_factory=dict,
+        description="USD per million tokens by pattern of the model's name; before those that come with the program",
+    )
     env_allow: Texts = Field(
         default=(), description="variables of the supervisor passed on to sessions, beyond the built-in list"
     )
@@ -186,6 +191,9 @@ class SettingsModel(Strict):
         return value
 
 
+_NUMBERS = ("limits", "retry", "lease", "recording", "terminal", "prices", "stop_grace")  # hold them
+
+
 def positive(value: int) -> int:
     if value <= 0:
         raise ValueError("must be more than 0; leave it out for no limit")
@@ -208,7 +216,7 @@ def typed(path: tuple[str | int, ...]) -> bool:
         return len(path) > 2 and (path[2] == "options" or path[2] in ("slots", "timeout", "idle_timeout", "retries"))
     if path[:1] == ("backend",):
         return path == ("backend", "tls", "verify")
-    return path[:1] in (("limits",), ("retry",), ("lease",), ("recording",), ("terminal",), ("stop_grace",))
+    return path[:1] in tuple((key,) for key in _NUMBERS)
 
 
 def settings_schema() -> dict[str, Any]:

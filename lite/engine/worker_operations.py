@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lite.aio.tasks import spawn
+from lite.engine.accounting import accounted
 from lite.engine.supervisor import Supervisor
 from lite.errors import IllegalState, InvalidTask, LeaseLost, NotFound, UsageError, WrongToken
 from lite.model.session import session_id
@@ -280,6 +281,8 @@ class WorkerOperations:
                 pass  # its worker found it already
 
     async def _end(self, task: Task, lease: Lease, outcome: Outcome) -> Task:
+        usage = accounted(self._context, task.spec, outcome.usage, ran=bool(task.handle))
+        outcome = replace(outcome, usage=usage)
         delay = 0
         if outcome.kind in (OutcomeKind.FAILED, OutcomeKind.UNEXECUTABLE):
             count = task.failures + 1 if outcome.kind is OutcomeKind.FAILED else task.faults + 1

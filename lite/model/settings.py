@@ -41,6 +41,15 @@ class Agent:
     options: Mapping[str, Any] = field(default_factory=dict)  # handed to the provider as they are
 
 
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per million tokens of a model: read, written, read from a cache."""
+
+    tokens_in: float
+    tokens_out: float
+    tokens_cached: float
+
+
 BUILT_IN = (Agent("shell", "shell"), Agent("http", "http"))  # always there, unless configured otherwise
 
 
@@ -117,6 +126,7 @@ class Settings:
     recording_cap: int = 256 << 20
     record: bool = True
     secrets: Mapping[str, Secret] = field(default_factory=dict)  # those with a name, for agents and tasks
+    prices: Mapping[str, Price] = field(default_factory=dict)  # fnmatch pattern of a model -> price, the first fits
     env_allow: tuple[str, ...] = ()  # beyond the built-in allow-list
     cols: int = 120
     rows: int = 40

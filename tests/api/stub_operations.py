@@ -21,6 +21,7 @@ from lite.model.session import Activity, Inspection, Status
 from lite.model.settings import Agent, Settings
 from lite.model.task import State, Task, TaskQuery, TaskSpec, Waiting
 from lite.model.worker import Worker
+from lite.rules.costs import By, Cost
 from lite.terminal import packets
 from lite.transcripts.reader import transcript_size
 
@@ -340,6 +341,10 @@ class StubOperations:
     async def activities(self) -> AsyncIterator[tuple[str, Status]]:
         while True:
             yield await self.activity.get()
+
+    async def costs(self, by: By, since: int) -> Sequence[tuple[Cost, str]]:
+        self.calls.append(("costs", by, since))
+        return [(Cost("a", attempts=2, reported_usd=0.5), ""), (Cost("01r", attempts=1, unpriced=1), "night")]
 
     async def workers(self) -> Sequence[Worker]:
         return list(self.worker_table.values())

@@ -84,3 +84,11 @@ async def test_shutdown_passes_the_wish_on(http: httpx.AsyncClient, operations: 
     assert (await http.post("/v1/shutdown", json={"keep_sessions": True})).status_code == 202
     assert (await http.post("/v1/shutdown")).status_code == 202
     assert operations.calls == [("shutdown", True), ("shutdown", False)]
+
+
+async def test_costs_come_with_their_names_and_total(http: httpx.AsyncClient, operations: StubOperations) -> None:
+    found = (await http.get("/v1/costs?by=run&since=7")).json()
+    assert operations.calls == [("costs", "run", 7)]
+    assert [(one["key"], one["name"]) for one in found["costs"]] == [("a", "a"), ("01r", "night")]
+    assert (found["total"]["attempts"], found["total"]["reported_usd"], found["total"]["unpriced"]) == (3, 0.5, 1)
+    assert (await http.get("/v1/costs?by=moon")).status_code == 400

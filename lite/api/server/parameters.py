@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 
 from lite.api.headers import HERE_ONLY
 from lite.errors import UsageError
+from lite.rules.costs import By
 from lite.rules.spelling import did_you_mean, listing
 
 _LARGEST = (1 << 53) - 1
@@ -36,6 +37,10 @@ Count = Annotated[int | None, Query(ge=1, le=100_000, description="At most this 
 Cursor = Annotated[int, Query(ge=0, le=_LARGEST, description="Events with a greater cursor")]
 Offset = Annotated[int, Query(ge=0, le=_LARGEST, description="From this logical offset on")]
 Seq = Annotated[int, Query(ge=0, le=_LARGEST, description="Tasks with a greater `seq`")]
+
+
+Since = Annotated[int, Query(ge=0, le=_LARGEST, description="What ended at this time (ms since the epoch) or later")]
+CostsBy = Annotated[By, Query(description="What a line sums up")]
 
 
 async def _here_only(request: HTTPConnection) -> bool:

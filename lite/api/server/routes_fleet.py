@@ -9,8 +9,8 @@ from fastapi import APIRouter, Response
 from lite.api import messages
 from lite.api.server import bodies
 from lite.api.server.answers import answer, answer_list, described
-from lite.api.server.parameters import Ref
-from lite.api.server.render import agent_json, worker_json
+from lite.api.server.parameters import CostsBy, Ref, Since
+from lite.api.server.render import agent_json, costs_json, worker_json
 
 if TYPE_CHECKING:
     from lite.engine.operations import Operations
@@ -39,5 +39,10 @@ def router(operations: Operations) -> APIRouter:
     async def list_agents() -> Response:
         """Each agent's program is looked for and asked for its version."""
         return await answer_list(await operations.agents(), agent_json)
+
+    @routes.get("/costs", responses=described(messages.CostsJson))
+    async def costs(by: CostsBy = "agent", since: Since = 0) -> Response:
+        """What the attempts that have ended used and cost, by agent, run, day (UTC), task or model."""
+        return answer(costs_json(by, since, await operations.costs(by, since)))
 
     return routes
