@@ -41,7 +41,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> list[FakePoint]:
 
 def test_built_in_providers_are_there_without_any_metadata(installed: list[FakePoint]) -> None:
     found = Registry.with_installed()
-    assert found.names() == ("shell", "claude", "codex", "opencode", "http", "scripted", "noop")
+    assert found.names() == ("shell", "claude", "codex", "opencode", "http", "scripted", "noop", "acp")
     assert set(found.capabilities()) == set(found.names())
     assert not found.broken()
 
@@ -85,7 +85,7 @@ def test_a_broken_plug_in_is_reported_and_skipped(installed: list[FakePoint], pr
     assert "odd" in found.names(), "not loaded before it is needed"
     with pytest.raises(BrokenProvider, match=str(problem)):
         found.get("odd")
-    assert set(found.capabilities()) == {"shell", "claude", "codex", "opencode", "http", "scripted", "noop", "fine"}
+    assert set(found.capabilities()) == {"shell", "claude", "codex", "opencode", "http", "scripted", "noop", "acp", "fine"}
     assert "odd" not in found.names()
     assert str(problem) in found.broken()["odd"]
 
