@@ -11,7 +11,7 @@ from providers import registry
 from providers.base import Provider
 from providers.errors import BrokenProvider, UnknownProvider
 from providers.noop import NoopProvider
-from providers.registry import Registry
+from providers.registry import BUILT_IN, Registry
 from providers.shell import ShellProvider
 
 
@@ -85,7 +85,7 @@ def test_a_broken_plug_in_is_reported_and_skipped(installed: list[FakePoint], pr
     assert "odd" in found.names(), "not loaded before it is needed"
     with pytest.raises(BrokenProvider, match=str(problem)):
         found.get("odd")
-    assert set(found.capabilities()) == {"shell", "claude", "codex", "opencode", "http", "scripted", "noop", "acp", "fine"}
+    assert set(found.capabilities()) == {*BUILT_IN, "fine"}
     assert "odd" not in found.names()
     assert str(problem) in found.broken()["odd"]
 
