@@ -114,6 +114,7 @@ class Request:
     resume: str = ""  # the program's own conversation id, to go on with
     options: Mapping[str, Any] = field(default_factory=dict)  # the agent's provider-specific settings
     python: tuple[str, ...] = ()  # how to start this very program again: argv prefix
+    at: int = 0  # about when, in ms since the epoch: programs tell times of day without the day; 0: not known
 
 
 @dataclass(frozen=True, slots=True)

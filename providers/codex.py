@@ -121,7 +121,7 @@ class CodexProvider:
         )
 
     def parser(self, request: Request) -> Parser:
-        return CodexParser() if request.mode == "headless" else ExitCodeParser()
+        return CodexParser(request.at, request.model) if request.mode == "headless" else ExitCodeParser()
 
     def version(self, stdout: str) -> str:
         found = _VERSION.search(stdout)

@@ -25,11 +25,12 @@ _TOOLS = ("command_execution", "file_change", "mcp_tool_call", "collab_tool_call
 
 class CodexParser(JsonLinesParser):
     """One attempt's output. `at`: a moment not long before its end (ms since the epoch), 0 when not known: only a
-    usage limit that ends at a time of day needs it."""
+    usage limit that ends at a time of day needs it. `model`: what it was told to use; what it did use it never says."""
 
-    def __init__(self, at: int = 0) -> None:
+    def __init__(self, at: int = 0, model: str = "") -> None:
         super().__init__()
         self._at = at
+        self._model = model
         self._session = ""
         self._begun = False
         self._completed = False
@@ -68,12 +69,14 @@ class CodexParser(JsonLinesParser):
     def _ended(self, said: dict[str, Any], raw: bytes) -> Iterator[AgentEvent]:
         counts = mapping_of(said.get("usage"))
         self._usage = Usage(
-            count_of(counts.get("input_tokens")), count_of(counts.get("output_tokens")), None, Source.REPORTED
+            count_of(counts.get("input_tokens")),
+            count_of(counts.get("output_tokens")),
+            source=Source.REPORTED,
+            tokens_cached=count_of(counts.get("cached_input_tokens")),
+            model=self._model,
         )
         data = {"tokens_in": self._usage.tokens_in, "tokens_out": self._usage.tokens_out, "cost_usd": None}
-        for key in ("cached_input_tokens", "reasoning_output_tokens"):
-            if (count := count_of(counts.get(key))) is not None:
-                data[key] = count
+        data["tokens_cached"] = self._usage.tokens_cached
         yield AgentEvent(EventKind.USAGE, "", data, raw)
         yield AgentEvent(EventKind.RESULT, self._last_text, {"ok": True}, raw)
 

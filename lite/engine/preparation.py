@@ -144,6 +144,7 @@ def _ask(context: Context, spec: TaskSpec, attempt: int, prompt: str, resume: st
         resume=resume,
         options=agent.options,
         python=_SELF,
+        at=context.clock.now(),
     )
 
 

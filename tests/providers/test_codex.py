@@ -189,7 +189,10 @@ def test_usage_is_the_programs_own_and_has_no_cost() -> None:
     usage = verdict_on("tool").usage
     said = json.loads(transcript("tool").out.splitlines()[-1])["usage"]
     assert (usage.tokens_in, usage.tokens_out) == (said["input_tokens"], said["output_tokens"])
-    assert (usage.cost_usd, usage.source) == (None, Source.REPORTED)
+    assert usage.tokens_cached == said["cached_input_tokens"]
+    assert (usage.cost_usd, usage.source, usage.model) == (None, Source.REPORTED, "")
+    asked = CodexProvider().parser(replace(ASK, model="gpt-x"))
+    assert replay(asked, [transcript("tool").out], b"", 0, None)[1].usage.model == "gpt-x"
     assert verdict_on("stream-cut").usage.source is Source.UNKNOWN
 
 
@@ -247,7 +250,8 @@ def local(year: int, month: int, day: int, hour: int, minute: int) -> int:
 def test_a_usage_limit_says_until_when() -> None:
     assert verdict_on("usage-limit-later").until == local(2026, 11, 25, 13, 4)
     case = transcript("usage-limit-today")
-    _, verdict = replay(CodexParser(local(2026, 11, 21, 13, 4)), [case.out], b"", 1, None)
+    asked = replace(ASK, at=local(2026, 11, 21, 13, 4))
+    _, verdict = replay(CodexProvider().parser(asked), [case.out], b"", 1, None)
     assert (verdict.until, verdict.account) == (local(2026, 11, 21, 16, 4), True)
     assert verdict_on("usage-limit-today").until is None, "nobody said which day it is"
     assert verdict_on("usage-limit").until is None
