@@ -61,7 +61,7 @@ def _from_words(text: str, said_at: str) -> int | None:
             if reset < now and not found["year"]:
                 reset = reset.replace(year=year + 1)
         return round(reset.timestamp() * 1000)
-    except (ValueError, OverflowError, OSError):  # no such zone, month or day; no time of its own
+    except (KeyError, ValueError, OverflowError, OSError):  # no such zone, month or day; no time of its own
         return None
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from providers.base import AgentEvent, EventKind, Provider, Request, Source
+from providers.base import AgentEvent, EventKind, Failure, Provider, Request, Source
 from providers.claude import ClaudeProvider
 from providers.errors import InvalidRequest
 from providers.parsing import MAX_LINE
@@ -165,6 +166,82 @@ def test_a_permission_request_needs_the_user() -> None:
     (asked,) = [event for event in events if event.kind is EventKind.NEEDS_USER]
     assert asked.data["tool_name"] == "Bash"
     assert asked.data["kind"] == "permission"
+
+
+def test_a_used_up_account_is_told_with_its_reset() -> None:
+    case = transcript("usage-limit")
+    _, verdict = replay(ClaudeProvider().parser(ASK), [case.out], b"", 1, None)
+    assert verdict.account
+    assert verdict.until == 1795275600_000
+    assert verdict.after_ms is None
+
+
+def failed_call(text: str, said_at: str) -> bytes:
+    told = {"type": "assistant", "is_api_error_message": True, "timestamp": said_at, "message": {"content": text}}
+    result = {"type": "result", "subtype": "success", "is_error": True, "result": text, "api_error_status": 429}
+    return b"".join(json.dumps(line).encode() + b"\n" for line in (told, result))
+
+
+def ms(iso: str) -> int:
+    return round(datetime.fromisoformat(iso).timestamp() * 1000)
+
+
+NOON = "2026-11-21T12:00:00.123Z"
+
+
+@pytest.mark.parametrize(
+    ("text", "said_at", "until"),
+    [
+        ("Claude AI usage limit reached|1795275600", "", 1795275600_000),
+        ("You've hit your 5-hour limit · resets 4pm (Europe/Berlin)", NOON, "2026-11-21T16:00+01:00"),
+        ("You've hit your session limit · resets 1:30am (UTC)", NOON, "2026-11-22T01:30+00:00"),
+        ("You've hit your weekly limit · resets Nov 26, 2:11pm (Europe/Berlin)", NOON, "2026-11-26T14:11+01:00"),
+        ("You've hit your weekly limit · resets Jan 2, 12am (America/New_York)", NOON, "2027-01-02T00:00-05:00"),
+        ("You've hit your weekly limit · resets Jan 20, 2027, 12pm (UTC)", NOON, "2027-01-20T12:00+00:00"),
+        ("You've hit your limit · resets 4pm", NOON, None),  # whose afternoon?
+        ("You've hit your limit · resets 4pm (Europe/Berlin)", "", None),  # of which day?
+        ("You've hit your limit · resets 4pm (Atlantis/Capital)", NOON, None),
+        ("You've hit your limit · resets 4pm (../../etc/passwd)", NOON, None),
+        ("You've hit your limit · resets Feb 30, 4pm (UTC)", NOON, None),
+        ("You've hit your channel's monthly spend limit.", NOON, None),
+    ],
+)
+def test_the_reset_of_a_limit_is_read_and_never_guessed(text: str, said_at: str, until: int | str | None) -> None:
+    parser = ClaudeProvider().parser(ASK)
+    parser.feed("out", failed_call(text, said_at))
+    verdict = parser.end(1, None)
+    assert (verdict.reason, verdict.infrastructure, verdict.account) == (Failure.USAGE_LIMIT, True, True)
+    assert verdict.until == (ms(until) if isinstance(until, str) else until)
+
+
+def test_words_about_limits_are_no_limit() -> None:
+    parser = ClaudeProvider().parser(ASK)
+    result = {"type": "result", "subtype": "success", "is_error": False, "result": "You've hit your limit · resets 4pm"}
+    parser.feed("out", b'{"type":"rate_limit_event","rate_limit_info":{"status":"rejected","resetsAt":1795275600}}\n')
+    parser.feed("out", json.dumps(result).encode() + b"\n")
+    verdict = parser.end(0, None)
+    assert verdict.ok
+    assert (verdict.until, verdict.account) == (None, False)
+
+
+def test_a_wait_the_service_asked_for_is_passed_on() -> None:
+    case = transcript("asked-to-wait")
+    assert replay(ClaudeProvider().parser(ASK), [case.out], b"", 1, None)[1].after_ms == 3710
+
+
+def test_its_own_backing_off_is_nobodys_word() -> None:
+    parser = ClaudeProvider().parser(ASK)
+    for attempt, wait in ((1, 543), (2, 1121), (3, 2480), (4, 4999), (10, 39_000)):
+        said = {"subtype": "api_retry", "attempt": attempt, "retry_delay_ms": wait, "error": "rate_limit"}
+        parser.feed("out", json.dumps({"type": "system", **said}).encode() + b"\n")
+    parser.feed("out", failed_call("API Error: Request rejected (429)", ""))
+    assert parser.end(1, None).after_ms is None
+
+
+@pytest.mark.parametrize("name", ["bad-key", "not-logged-in"])
+def test_who_is_not_logged_in_holds_the_account(name: str) -> None:
+    case = transcript(name)
+    assert replay(ClaudeProvider().parser(ASK), [case.out], b"", 1, None)[1].account
 
 
 def test_headless_reads_the_prompt_from_a_file() -> None:
