@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 
 from lite.config.durations import parse_duration, parse_size
+from lite.rules.checks import MAX_TIME_MS
 
 
 class Strict(BaseModel):
@@ -43,3 +44,24 @@ Duration = Annotated[int, BeforeValidator(parse_duration), WithJsonSchema(_DURAT
 Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema(_SIZE)]  # bytes
 Texts = Annotated[tuple[str, ...], BeforeValidator(_one_or_many), WithJsonSchema(_TEXTS)]
 Labels = Annotated[dict[str, str], BeforeValidator(_values)]
+
+
+def _lifted(value: Any) -> Any:
+    if isinstance(value, str) and value.strip().lower() == "none":
+        return None
+    ms = parse_duration(value)
+    if not 0 < ms <= MAX_TIME_MS:
+        raise ValueError("must be more than 0 and at most a year; write none for no limit")
+    return ms
+
+
+def _lifted_count(value: Any) -> Any:
+    if isinstance(value, str) and value.strip().lower() == "none":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= 1_000_000:
+        raise ValueError("must be a whole number from 1 to 1000000, or none")
+    return value
+
+
+Lifted = Annotated[int | None, BeforeValidator(_lifted), WithJsonSchema(_DURATION)]  # ms; None: lifted
+LiftedCount = Annotated[int | None, BeforeValidator(_lifted_count), WithJsonSchema({"type": ["integer", "string"]})]

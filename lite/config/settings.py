@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from lite.config.address import parse_listen
 from lite.config.backend import BackendField, BackendModel
-from lite.config.fields import Duration, Labels, Size, Strict, Texts
+from lite.config.fields import Duration, Labels, Lifted, LiftedCount, Size, Strict, Texts
 from lite.config.prices import PriceModel
 from lite.config.secrets import AgentSecretsField, SecretsField
 from lite.model.session import DEFAULT_COLS, DEFAULT_ROWS
@@ -20,6 +20,13 @@ from providers.base import Mode
 
 _BARE = Settings()
 _RETRY = RetryPolicy()
+
+
+class AgentLimitsModel(Strict):
+    wall: Lifted = Field(default=None, description="as timeout, where no timeout is given")
+    idle: Lifted = Field(default=None, description="as idle_timeout, where none is given")
+    steps: LiftedCount = Field(default=None, description="most uses of a tool in one attempt")
+    retries: LiftedCount = Field(default=None, description="most repeated calls to the model in a row")
 
 
 class AgentModel(Strict):
@@ -43,6 +50,18 @@ class AgentModel(Strict):
     )
     retries: int = Field(default=0, ge=0, le=100, description="attempts after the first, for the task's own failures")
     options: dict[str, Any] = Field(default_factory=dict, description="handed to the provider as they are")
+    limits: AgentLimitsModel = Field(
+        default_factory=AgentLimitsModel,
+        description="where an attempt is ended; its provider's own when left out, no limit when `none`",
+    )
+    account: str = Field(
+        default="",
+        max_length=200,
+        description="whose limits and login it uses; its provider and endpoint when left out",
+    )
+    gate: bool = Field(
+        default=True, description="hold the account's tasks while it is not logged in, or at its usage limit"
+    )
 
     @field_validator("env")
     @classmethod
@@ -69,6 +88,9 @@ class AgentModel(Strict):
             idle_timeout_ms=self.idle_timeout,
             retries=self.retries,
             options=self.options,
+            limits=self.limits.model_dump(exclude_unset=True),
+            account=self.account,
+            gate=self.gate,
         )
 
 
@@ -213,7 +235,9 @@ def checked_env(env: dict[str, str]) -> dict[str, str]:
 def typed(path: tuple[str | int, ...]) -> bool:
     """At these paths a plain scalar may be a number or a boolean; elsewhere it is text."""
     if path[:1] == ("agents",):
-        return len(path) > 2 and (path[2] == "options" or path[2] in ("slots", "timeout", "idle_timeout", "retries"))
+        return len(path) > 2 and (
+            path[2] == "options" or path[2] in ("slots", "timeout", "idle_timeout", "retries", "limits", "gate")
+        )
     if path[:1] == ("backend",):
         return path == ("backend", "tls", "verify")
     return path[:1] in tuple((key,) for key in _NUMBERS)

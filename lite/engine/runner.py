@@ -22,8 +22,10 @@ from lite.errors import BackendError, ExecutorError, HandleGone, LeaseLost, Outp
 from lite.model.session import Activity, Status, session_id
 from lite.model.task import MAX_OUTPUT, Claim, Lease, Outcome, OutcomeKind, Progress, Reason, Renewal, Task, Waiting
 from lite.ports import Executor
+from lite.rules.limits import Count, limits_for
 from lite.rules.retry import backoff
-from providers.base import AgentEvent, EventKind, Parser, Verdict
+from providers.base import AgentEvent, EventKind, Limits, Parser, Verdict
+from providers.errors import ProviderError
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,10 @@ class Runner:
         self._running = False
         self._transcript: Transcript | None = None
         self._waiting: Waiting | None = claim.task.waiting
+        self._count = Count(Limits())
         self.questions = Questions(self.session)
+        # what the row said it asks when we took over; while its events are read again, it still does
+        self._restored = claim.task.waiting.ref if adopted and claim.task.waiting is not None else ""
         self.asked_changed = asyncio.Event()  # of the questions; a new one each time
         self.answering = asyncio.Lock()
         self._jobs = Jobs(f"attempt {self.session}")
@@ -218,10 +223,12 @@ class Runner:
         assert executor is not None
         executor.watch_status(handle, self._on_status)
         self._publish(Status(Activity.UNKNOWN, "engine", "launch", self._context.clock.now()))
+        limits = self._limits(structured=parser is not None)
+        self._count = Count(limits)
         if parser is not None:
             self._transcript = Transcript(directory, parser, self._on_event)
             self._jobs.spawn(self._follow(executor, handle, self._transcript), "transcript")
-        self._watch_time(started_at)
+        self._watch_time(started_at, limits)
         ended = await executor.wait(handle)
         await self._jobs.cancel()
         verdict: Verdict | None = None
@@ -238,12 +245,20 @@ class Runner:
         except ExecutorError as error:
             log.info("%s: %s; its recording is read at the end", self.session, error)
 
-    def _watch_time(self, started_at: int) -> None:
+    def _limits(self, *, structured: bool) -> Limits:
+        """What holds when neither the task nor its agent say anything is the provider's to know."""
         spec = self.task.spec
-        if spec.timeout_ms is not None:
-            self._jobs.spawn(self._time_out(started_at + spec.timeout_ms, spec.timeout_ms), "timeout")
-        if spec.idle_timeout_ms is not None:
-            self._jobs.spawn(self._idle_out(spec.idle_timeout_ms), "idle timeout")
+        try:
+            default = self._context.providers.get(spec.provider).capabilities().limits
+        except ProviderError:
+            default = Limits()
+        return limits_for(spec, self._context.agent(spec.agent, spec.provider).limits, default, structured=structured)
+
+    def _watch_time(self, started_at: int, limits: Limits) -> None:
+        if limits.wall_ms is not None:
+            self._jobs.spawn(self._time_out(started_at + limits.wall_ms, limits.wall_ms), "timeout")
+        if limits.idle_ms is not None:
+            self._jobs.spawn(self._idle_out(limits.idle_ms), "idle timeout")
 
     async def _time_out(self, deadline: int, limit: int) -> None:
         await self._context.sleep_until(deadline)
@@ -274,11 +289,13 @@ class Runner:
         self._publish(status)
         if status.activity is Activity.WAITING:
             self._jobs.spawn(self._record_waiting(_waiting(self.session, status.text)), "waiting")
-        elif self._waiting is not None and self._interruption is None:
+        elif self._waiting is not None and self._interruption is None and not self._restored:
             self._jobs.spawn(self._record_waiting(None), "answered")
 
     def _on_event(self, event: AgentEvent) -> None:
         now = self._context.clock.now()
+        if broken := self._count.over(event):
+            self.interrupt(Interruption(OutcomeKind.FAILED, Reason.LIMIT, broken))
         if self.questions.take(event):
             self._on_questions(now)
             return
@@ -294,6 +311,9 @@ class Runner:
         """What is asked, or answered, has changed."""
         changed, self.asked_changed = self.asked_changed, asyncio.Event()
         changed.set()
+        if self._restored and not self.questions.is_open(self._restored):
+            return
+        self._restored = ""
         asked = self.questions.current
         if asked is None:
             self._on_status(Status(Activity.WORKING, "events", "answered", now))

@@ -238,7 +238,7 @@ class FakeExecutor:
         return Inspection(
             alive=not session.ended.is_set(),
             started_at=session.started_at,
-            last_output_at=session.status.since if session.status else None,
+            last_output_at=max(said) if (said := [at for at in _output_times(session) if at is not None]) else None,
             status=session.status,
             cols=session.request.cols,
             rows=session.request.rows,
@@ -304,6 +304,13 @@ class FakeExecutor:
 
     def _note(self, verb: str, about: str = "", argument: object = None) -> None:
         self.calls.append((verb, about, argument))
+
+
+def _output_times(session: Session) -> tuple[int | None, ...]:
+    return (
+        session.status.since if session.status else None,
+        session.terminal.printed_at if session.terminal is not None else None,
+    )
 
 
 async def _end(job: Job) -> None:

@@ -15,6 +15,7 @@ class FakeTerminal:
     def __init__(self, directory: str) -> None:
         self.said: list[bytes] = []
         self.ended = False
+        self.printed_at: int | None = None
         self.changed = asyncio.Event()
         self._printed = bytearray()
         self._writer = Writer(directory, cols=80, rows=24, cap_bytes=1 << 20) if directory else None
@@ -24,6 +25,7 @@ class FakeTerminal:
 
     def print(self, data: bytes, now: int) -> None:
         self._printed += data
+        self.printed_at = now
         if self._writer is not None:
             self._writer.append(packets.OUT, data, now)
         self._wake()

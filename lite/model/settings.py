@@ -39,6 +39,9 @@ class Agent:
     idle_timeout_ms: int | None = None
     retries: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)  # handed to the provider as they are
+    limits: Mapping[str, int | None] = field(default_factory=dict)  # wall, idle (ms), steps, retries; None: lifted
+    account: str = ""  # "": see `rules.accounts`
+    gate: bool = True  # is its account held when its programs say that only somebody's act helps
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ _WORKERS_TOLD = 50
 _ENDS = {
     Reason.TIMEOUT: "ran into its timeout",
     Reason.IDLE_TIMEOUT: "was silent for longer than its idle timeout",
+    Reason.LIMIT: "reached one of its limits",
     Reason.LAUNCH: "could not be started",
     Reason.OUTPUT: "gave an output that is too large",
     Reason.POISON: f"met {MAX_FAULTS} faults of the infrastructure",

@@ -74,6 +74,23 @@ def test_everything_in_the_guide_is_read() -> None:
     assert (found.detach_key, found.path) == ("ctrl-q", "q.yaml")
 
 
+def test_limits_and_the_account_of_an_agent() -> None:
+    agent = "agents: {a: {provider: claude, account: team, gate: no, limits: {wall: 2h, idle: none, steps: 30}}}"
+    found = load(agent).agents["a"]
+    assert (found.account, found.gate) == ("team", False)
+    assert found.limits == {"wall": 7_200_000, "idle": None, "steps": 30}
+    assert load("agents: {a: {provider: claude}}").agents["a"].limits == {}
+
+
+@pytest.mark.parametrize(
+    "limits", ["{wall: 0}", "{steps: 1.5}", "{retries: -1}", "{idle: soon}", "{cost: 3}", "{steps: 0}"]
+)
+def test_a_limit_that_is_none_is_refused(limits: str) -> None:
+    with pytest.raises(ConfigInvalid) as refused:
+        load(f"agents: {{a: {{provider: claude, limits: {limits}}}}}")
+    assert "q.yaml:1" in refused.value.place
+
+
 def test_without_a_file_everything_has_its_default_and_shell_and_http_exist() -> None:
     found = load_settings(None, providers=PROVIDERS, environ={})
     bare = Settings()

@@ -122,6 +122,8 @@ async def test_the_question_outlives_the_supervisor(make: Make) -> None:
 
     await second.until(adopted)
     assert (await second.task("a")).waiting == waiting
+    await second.clock.advance(5)
+    assert (await second.history("a")).count("session.waiting") == 1, "it was asked once"
     assert (await second.operations.answer("a", Answer(waiting.id, "allow"))).result == "delivered"
 
 
