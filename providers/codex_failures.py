@@ -69,7 +69,9 @@ _BY_WORDS = tuple(
 _BY_STDERR = tuple(
     (re.compile(words, re.IGNORECASE | re.MULTILINE), cause)
     for words, cause in (
-        (r"no rollout found|thread not found|no thread with id", Cause(Failure.UNKNOWN_SESSION)),
+        # killed at once it leaves an id without a thread, killed a little later a lock: neither is the task's doing
+        (r"no rollout found|thread not found|no thread with id", Cause(Failure.UNKNOWN_SESSION, infrastructure=True)),
+        (r"already has an active writer", Cause(Failure.SESSION_IN_USE, infrastructure=True)),
         (r"^not inside a trusted directory", Cause(Failure.UNTRUSTED)),
         (r"^not logged in", _LOGIN),
         (r"^error: (unexpected argument|invalid value|the argument|a value is required|unrecognized)", None),

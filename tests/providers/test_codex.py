@@ -93,7 +93,7 @@ def test_what_is_not_its_account_is_not_held_and_what_is_no_fault_of_the_task_co
     }  # fmt: skip
     assert {case.name for case in CASES if verdict_on(case.name).infrastructure} == {
         "rate-limit", "rate-limit-told", "server-error", "unavailable", "at-capacity",
-        "stream-cut", "stream-overloaded", "connection-refused",
+        "stream-cut", "stream-overloaded", "connection-refused", "unknown-session", "session-in-use",
     }  # fmt: skip
 
 
