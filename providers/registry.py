@@ -164,6 +164,12 @@ def _opencode() -> Provider:
     return OpenCodeProvider()
 
 
+def _gemini() -> Provider:
+    from providers.gemini import GeminiProvider
+
+    return GeminiProvider()
+
+
 def _http() -> Provider:
     from providers.http import HttpProvider
 
@@ -193,6 +199,7 @@ BUILT_IN: Mapping[str, Load] = {
     "claude": _claude,
     "codex": _codex,
     "opencode": _opencode,
+    "gemini": _gemini,
     "http": _http,
     "scripted": _scripted,
     "noop": _noop,

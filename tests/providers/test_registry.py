@@ -41,7 +41,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> list[FakePoint]:
 
 def test_built_in_providers_are_there_without_any_metadata(installed: list[FakePoint]) -> None:
     found = Registry.with_installed()
-    assert found.names() == ("shell", "claude", "codex", "opencode", "http", "scripted", "noop", "acp")
+    assert found.names() == ("shell", "claude", "codex", "opencode", "gemini", "http", "scripted", "noop", "acp")
     assert set(found.capabilities()) == set(found.names())
     assert not found.broken()
 
