@@ -58,7 +58,7 @@ class Desk:
             launch=Launch(argv=argv, **fields),
             cwd=own.pop("cwd", str(self.root)),
             env=env,
-            directory=str(self.home.session(f"{task}-1")),
+            directory=own.pop("directory", str(self.home.session(f"{task}-1"))),
             **own,
         )
 

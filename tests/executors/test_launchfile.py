@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lite.executors.local.exitfile import read_exit, write_exit
-from lite.executors.local.launchfile import LaunchFile, reclaim_launch, take_launch, write_launch
+from lite.executors.local.launchfile import LaunchFile, reclaim_launch, remove_launch, take_launch, write_launch
 from lite.executors.local.outcomes import outcome_of, parse_exit
 from lite.model.task import OutcomeKind
 
@@ -18,16 +18,29 @@ names = st.sampled_from([b"A", b"B", b"LONG_NAME"])
 values = st.binary(max_size=20).map(lambda value: value.replace(b"\0", b"="))
 
 
-@given(st.lists(text, max_size=5), st.dictionaries(names, values, max_size=5), st.binary(max_size=200), text)
+@given(
+    st.lists(text, max_size=5),
+    st.dictionaries(names, values, max_size=5),
+    st.binary(max_size=200),
+    text,
+    st.lists(values, max_size=3),
+)
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_it_comes_back_as_written(
-    tmp_path: Path, argv: list[str], env: dict[bytes, bytes], stdin: bytes, cwd: str
+    tmp_path: Path, argv: list[str], env: dict[bytes, bytes], stdin: bytes, cwd: str, needles: list[bytes]
 ) -> None:
-    launch = LaunchFile("s-1", "/h", 7, cwd, 80, 24, 1 << 20, False, "pipes", "null", argv, env, stdin)
+    launch = LaunchFile("s-1", "/h", 7, cwd, 80, 24, 1 << 20, False, "pipes", "null", argv, env, stdin, needles)
     write_launch(str(tmp_path), launch)
     assert (tmp_path / "launch").stat().st_mode & 0o777 == 0o600
     assert take_launch(str(tmp_path)) == launch
     assert not list(tmp_path.glob("launch*"))
+
+
+def test_what_a_dying_holder_left_is_removed_too(tmp_path: Path) -> None:
+    for name in ("launch", "launch.taken", "launch.kept"):
+        (tmp_path / name).write_bytes(b"secret")
+    remove_launch(str(tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 def test_only_one_can_take_it(tmp_path: Path) -> None:

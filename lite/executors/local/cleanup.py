@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from lite.executors.local import exitfile, processes
 from lite.executors.local.launchfile import remove_launch
 from lite.executors.local.processes import Seen
+from lite.executors.local.veil import OUTPUT_NAME
 from lite.recordings.reader import Recording
 from lite.recordings.writer import now_ms
 
@@ -65,8 +66,17 @@ class Cleanup:
         seen = processes.look(pid)
         return seen if seen is not None and seen.start == start else None
 
+    def _forget_output(self) -> None:
+        """Nobody reads it any more, and it may hold a secret that only the holder could have hidden."""
+        try:
+            os.unlink(f"{self._directory}/{OUTPUT_NAME}")
+        except OSError:
+            pass
+
     def _tell(self, left: int) -> None:
         remove_launch(self._directory)
+        if exitfile.read_exit(self._directory) is None:
+            self._forget_output()
         try:
             exitfile.write_exit(
                 self._directory,

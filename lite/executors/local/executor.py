@@ -23,8 +23,9 @@ from lite.executors.local.link import Link
 from lite.executors.local.nursery_link import NurseryGone, NurseryLink
 from lite.executors.local.outcomes import outcome_of, parse_exit
 from lite.executors.local.streams import RecordedStream, SocketStream
+from lite.executors.secret_forms import forms
 from lite.home import Home
-from lite.model.session import ExecutorCapabilities, Inspection, SessionRequest, Status
+from lite.model.session import ExecutorCapabilities, Inspection, SessionRequest, Status, session_id
 from lite.model.task import Outcome, OutcomeKind, Reason
 from lite.ports import RecordHandle, TerminalStream
 from lite.recordings.layout import FOLDER
@@ -70,6 +71,8 @@ class LocalExecutor:
 
     async def start(self, request: SessionRequest, record: RecordHandle) -> str:
         self._prepare(request)
+        if request.attempt > 1:  # its supervisor may have died before a holder took it
+            remove_launch(str(self._home.session(session_id(request.task, request.attempt - 1))))
         socket = str(self._home.session_socket(request.session))
         try:
             pid, start = await self._fork(request, socket)
@@ -243,6 +246,7 @@ class LocalExecutor:
                     argv=launch.argv,
                     env={os.fsencode(key): os.fsencode(value) for key, value in env.items()},
                     stdin_data=launch.stdin_data,
+                    needles=forms(request.secrets),
                 ),
             )
         except OSError as error:

@@ -22,6 +22,7 @@ from lite.executors.local.launchfile import LaunchFile, take_launch
 from lite.executors.local.leash import Leash
 from lite.executors.local.poller import READ, Poller
 from lite.executors.local.screen import Screen
+from lite.executors.local.veil import Veil
 from lite.recordings.layout import SIZE
 from lite.recordings.reader import Recording
 from lite.recordings.writer import Writer, now_ms
@@ -69,6 +70,7 @@ class Holder:
         self._recording = recording
         self._ending = Ending(launch.session, launch.home, subreaper=subreaper.become("qd-holder"))
         self._leash = Leash()
+        self._veil = Veil(launch.needles, self._take) if launch.needles else None
         self._screen = Screen()
         self._state = packets.PREPARED
         self._program: program.Program | None = None
@@ -94,7 +96,8 @@ class Holder:
 
     def _patience(self) -> float | None:
         hung_up = self._channels.due if self._channels is not None else None
-        times = (self._ending.due, self._deadline, hung_up, self._write_again)
+        veiled = self._veil.due if self._veil is not None else None
+        times = (self._ending.due, self._deadline, hung_up, self._write_again, veiled)
         due = [at for at in times if at is not None]
         patience = max(min(due) - time.monotonic(), 0) if due else None
         return patience if self._ended else self._leash.patience(patience)
@@ -110,6 +113,9 @@ class Holder:
         channels = self._channels
         if channels is not None and channels.due is not None and channels.due <= now:
             channels.look_again()
+        veil = self._veil
+        if veil is not None and veil.due is not None and veil.due <= now:
+            veil.look_again()
         if self._write_again is not None and self._write_again <= now:
             self._write_exit_again(now)
         if self._state == packets.ENDED and len(self._clients) == 0 and not self._unwritten:
@@ -188,6 +194,8 @@ class Holder:
             return "the program does not read its input"
         if data:
             shown = channels.masked(data)
+            if self._veil is not None:
+                shown = self._veil.clean(shown)
             channels.write(data)
             self._record(packets.IN, shown)
         return ""
@@ -261,11 +269,11 @@ class Holder:
         self._started_at = now_ms()
         seen = processes.look(started.pid)
         _write(f"{self._directory}/{STARTED_NAME}", f"{started.pid} {seen.start if seen else 0}\n")
-        self._channels = Channels(self._poller, started, self._take)
+        self._channels = Channels(self._poller, started, self._veil.take if self._veil is not None else self._take)
         self._clients.tell(packets.started(started.pid, self._started_at))
         if launch.stdin_data and launch.stdin == "terminal":
             self._channels.write(launch.stdin_data)
-        self._launch = launch._replace(stdin_data=b"", env={}, argv=())
+        self._launch = launch._replace(stdin_data=b"", env={}, argv=(), needles=())
         return None
 
     def _take(self, stream: int, data: bytes) -> None:
@@ -297,6 +305,9 @@ class Holder:
         assert self._program is not None
         assert self._channels is not None
         self._channels.finish(patient=not self._ending.left)
+        if self._veil is not None:
+            self._veil.look_again()
+            self._veil.clean_output(self._directory)
         status = self._statuses.get(self._pid)
         code = os.waitstatus_to_exitcode(status) if status is not None else None
         self._finish(
