@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ from providers.registry import Registry
 
 SQLITE = "sqlite"
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -40,6 +43,9 @@ class Start:
 def build_supervisor(home: Home, start: Start) -> Supervisor:
     """Raises `ConfigInvalid`, `NotSupported` or `UsageError`; opens nothing yet."""
     providers = Registry.with_installed()
+    providers.capabilities()  # each is asked for once, and loaded by that
+    for name, problem in providers.broken().items():
+        log.warning("provider %r is skipped: %s", name, problem)
 
     def read_settings() -> Settings:
         path = config_for(home)

@@ -98,6 +98,16 @@ def configuration(home: Home) -> Iterator[Finding]:
             yield Finding(f"secret {one.name}", level, one.problem or one.source, one.hint)
 
 
+def plug_ins() -> Iterator[Finding]:
+    """Providers of other packages that cannot be used; agents without them run."""
+    from providers.registry import Registry
+
+    registry = Registry.with_installed()
+    registry.capabilities()
+    for name, problem in registry.broken().items():
+        yield Finding(f"provider {name}", WARNING, problem, "reinstall or remove the package it comes from")
+
+
 def supervisor(home: Home, client: Client) -> Iterator[Finding]:
     """Also what a supervisor left behind when none runs."""
     try:

@@ -25,6 +25,7 @@ def _doctor(context: Context, arguments: Namespace) -> int:
 
     home = context.home
     found = [*checks.machine(), *checks.home_directory(home), *checks.configuration(home)]
+    found += checks.plug_ins()
     found += checks.supervisor(home, context.client())
     shown = [one for one in found if not arguments.quiet or one.level != checks.OK]
     if context.json:
