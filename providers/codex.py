@@ -33,9 +33,10 @@ _LAST = "--last"
 # It refuses to start when its home does not exist; nobody else may look into one that is made here.
 _MAKE_HOME = '(umask 077 && mkdir -p -- "$CODEX_HOME") && exec "$0" "$@"'
 
-# Without a network it waits for ever and says so every minute at the latest: a limit of silence would never be reached.
-# A call that fails is repeated five times, on two ways of transport; several calls of a long task may each do so.
-_LIMITS = Limits(retries=30)
+# Without a network it waits for ever, and says so once a minute: a limit of silence would never be reached. It is given
+# nine minutes of that. A call that fails it repeats by itself five times, on one way of transport and then on another;
+# with every step of the work the count begins anew.
+_LIMITS = Limits(retries=12)
 
 
 class CodexProvider:
