@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -44,7 +45,52 @@ def _claude_subscribed(url: str, folder: Path) -> dict[str, Any]:
     return {**_claude(url, folder), "env": {"CLAUDE_CODE_OAUTH_TOKEN": "dummy-token"}}
 
 
-ROWS: tuple[Row, ...] = (Row("claude", "anthropic", _claude, cost=True, limited=_claude_subscribed),)
+def _codex(url: str, folder: Path) -> dict[str, Any]:
+    service = {"name": "ours", "base_url": f"{url}/v1", "env_key": "OUR_KEY", "wire_api": "responses"}
+    return {
+        "provider": "codex",
+        "model": "model-1",
+        "env": {"OUR_KEY": "dummy-key"},
+        "options": {
+            "config_dir": str(folder),
+            "sandbox": "danger-full-access",  # its own sandbox needs what containers do not allow
+            "config": {"model_provider": "ours", "model_providers.ours": service},
+        },
+    }
+
+
+def _gemini(url: str, folder: Path) -> dict[str, Any]:
+    settings = folder / ".gemini" / "settings.json"
+    settings.parent.mkdir(exist_ok=True)
+    settings.write_text(json.dumps({"security": {"auth": {"selectedType": "gemini-api-key"}}}))
+    return {
+        "provider": "gemini",
+        "model": "gemini-2.5-pro",
+        "env": {"GEMINI_API_KEY": "dummy-key"},
+        "options": {"config_dir": str(folder), "base_url": url, "approval_mode": "yolo", "trust": True},
+    }
+
+
+def _opencode(url: str, folder: Path) -> dict[str, Any]:
+    model = {"name": "Model 1", "tool_call": True, "cost": {"input": 1, "output": 2}}
+    service = {
+        "npm": "@ai-sdk/openai-compatible",
+        "options": {"baseURL": f"{url}/v1", "apiKey": "dummy-key"},
+        "models": {"model-1": {**model, "limit": {"context": 1_000_000, "output": 100_000}}},
+    }
+    return {
+        "provider": "opencode",
+        "model": "ours/model-1",
+        "options": {"config_dir": str(folder), "auto": True, "config": {"provider": {"ours": service}}},
+    }
+
+
+ROWS: tuple[Row, ...] = (
+    Row("claude", "anthropic", _claude, cost=True, limited=_claude_subscribed),
+    Row("codex", "responses", _codex),
+    Row("gemini", "gemini", _gemini),
+    Row("opencode", "completions", _opencode, cost=True),
+)
 
 
 def chosen() -> list[Row]:
