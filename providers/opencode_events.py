@@ -39,12 +39,15 @@ _CIRCLES = 2  # cut answers in a row, from which on they, and not the signal, ar
 
 # what it says before it begins
 _BY_PLAIN_WORDS = (
-    ("Session not found", Failure.UNKNOWN_SESSION),
-    ("opencode run [message..]", Failure.BAD_FLAG),
-    ("requires --continue or --session", Failure.BAD_FLAG),
-    ("You must provide a message", Failure.BAD_FLAG),
-    ("Config file at", Failure.BAD_FLAG),
-    ("Configuration is invalid", Failure.BAD_FLAG),
+    ("Session not found", Cause(Failure.UNKNOWN_SESSION)),
+    ("opencode run [message..]", Cause(Failure.BAD_FLAG, "it does not understand its arguments")),
+    ("requires --continue or --session", Cause(Failure.BAD_FLAG)),
+    ("You must provide a message", Cause(Failure.BAD_FLAG)),
+    ("Config file at", Cause(Failure.BAD_FLAG)),
+    ("Configuration is invalid", Cause(Failure.BAD_FLAG)),
+    # several that start at once on a new home make the database there; one may fail
+    ("Failed query:", Cause(Failure.EXIT, "its database failed a query", infrastructure=True)),
+    ("database is locked", Cause(Failure.EXIT, infrastructure=True)),
 )
 
 
@@ -122,9 +125,11 @@ class OpenCodeParser(JsonLinesParser):
             self._cuts += 1
         else:
             self._cuts, self._failing = 0, None
-        self._usage = usage = _add(self._usage, part)
-        data = {"tokens_in": usage.tokens_in, "tokens_out": usage.tokens_out, "cost_usd": usage.cost_usd}
-        yield AgentEvent(EventKind.USAGE, "", {**data, "finish": self._finish}, raw)
+        usage = _add(self._usage, part)
+        if usage is not None and usage is not self._usage:  # of an answer that was cut it knows nothing
+            self._usage = usage
+            data = {"tokens_in": usage.tokens_in, "tokens_out": usage.tokens_out, "cost_usd": usage.cost_usd}
+            yield AgentEvent(EventKind.USAGE, "", {**data, "finish": self._finish}, raw)
         if cut:
             yield self._repeats("the answer was cut", raw)
 
@@ -178,17 +183,15 @@ class OpenCodeParser(JsonLinesParser):
                 self._other_agent = text.removeprefix("!").strip()
                 yield AgentEvent(EventKind.UNKNOWN, self._other_agent, {"type": "agent"}, raw)
             elif self._plain is None:
-                reason = next((reason for words, reason in _BY_PLAIN_WORDS if words in text), None)
-                if reason is not None:
-                    usage = text.startswith("opencode run [")
-                    told = "it does not understand its arguments" if usage else text.removeprefix("Error:").strip()
-                    self._plain = Cause(reason, told)
+                found = next((cause for words, cause in _BY_PLAIN_WORDS if words in text), None)
+                if found is not None:
+                    self._plain = replace(found, message=found.message or text.removeprefix("Error:").strip())
 
     def _logged(self, text: str, raw: bytes) -> Iterator[AgentEvent]:
         fields = {key: _unquoted(quoted) or bare for key, quoted, bare in _FIELD.findall(text)}
         words = [_ERROR_CLASS.sub("", fields[key]) for key in fields if key.startswith("error") and fields[key]]
         if fields.get("message") == "failed" and words:
-            self._failed_within = fields.get("error", words[0])
+            self._failed_within = words[0]
         # a failed call for a title (`small`) matters to nobody
         if fields.get("message") != "stream error" or fields.get("small") == "true" or not words:
             return
@@ -253,16 +256,20 @@ class OpenCodeParser(JsonLinesParser):
         return Cause(Failure.NO_RESULT, "it ended without a word")
 
 
-def _add(known: Usage | None, part: dict[str, Any]) -> Usage:
+def _add(known: Usage | None, part: dict[str, Any]) -> Usage | None:
     """With what this step used. Input counts everything the model read, also what came from a cache, and output what
-    it thought; the cost is the program's own, by the prices it knows (0 where it knows none)."""
+    it thought. What it does not know it calls 0: the cost without a price, and all of an answer without an end."""
     tokens = mapping_of(part.get("tokens"))
     cache = mapping_of(tokens.get("cache"))
+    read = _sum(tokens.get("input"), cache.get("read"), cache.get("write"))
+    written = _sum(tokens.get("output"), tokens.get("reasoning"))
+    if not read and not written:
+        return known
     so_far = known or Usage(source=Source.REPORTED)
     return Usage(
-        _plus(so_far.tokens_in, _sum(tokens.get("input"), cache.get("read"), cache.get("write"))),
-        _plus(so_far.tokens_out, _sum(tokens.get("output"), tokens.get("reasoning"))),
-        _finite(_plus(so_far.cost_usd, number_of(part.get("cost")))),
+        _plus(so_far.tokens_in, read),
+        _plus(so_far.tokens_out, written),
+        _finite(_plus(so_far.cost_usd, number_of(part.get("cost")) or None)),
         Source.REPORTED,
     )
 
