@@ -67,6 +67,7 @@ class OpenCodeParser(JsonLinesParser):
         self._finish = ""  # why the last step ended
         self._done = False  # by its last word
         self._cuts = 0  # steps in a row that came to nothing
+        self._held: list[AgentEvent] = []  # said since the last of them: by a step that may be cut as well
         self._error: dict[str, Any] | None = None  # the last one
         self._failing: Cause | None = None  # a call that failed, until one goes well
         self._failed_within = ""  # what its log says of an error of its own
@@ -96,9 +97,9 @@ class OpenCodeParser(JsonLinesParser):
             case "step_finish":
                 yield from self._ended(part, raw)
             case "text":
-                yield self._said(part, raw)
+                yield from self._said(part, raw)
             case "reasoning":
-                yield AgentEvent(EventKind.THINKING, text_of(part.get("text")), {}, raw)
+                yield from self._unless_cut(AgentEvent(EventKind.THINKING, text_of(part.get("text")), {}, raw))
             case "tool_use":
                 yield from self._used(part, raw)
             case "error":
@@ -109,6 +110,7 @@ class OpenCodeParser(JsonLinesParser):
     def _began(self, raw: bytes) -> Iterator[AgentEvent]:
         if self._open and not self._fruitful:
             self._cuts += 1
+            yield from self._let_go(cut=True)
             if self._failing is None:  # else its log told
                 yield self._repeats("the answer broke off", raw)
         if self._texts:
@@ -125,6 +127,7 @@ class OpenCodeParser(JsonLinesParser):
             self._cuts += 1
         else:
             self._cuts, self._failing = 0, None
+        yield from self._let_go(cut=cut)
         usage = _add(self._usage, part)
         if usage is not None and usage is not self._usage:  # of an answer that was cut it knows nothing
             self._usage = usage
@@ -136,17 +139,30 @@ class OpenCodeParser(JsonLinesParser):
     def _repeats(self, text: str, raw: bytes) -> AgentEvent:
         return AgentEvent(EventKind.RETRY, text, {"in_a_row": self._cuts}, raw)
 
-    def _said(self, part: dict[str, Any], raw: bytes) -> AgentEvent:
+    def _said(self, part: dict[str, Any], raw: bytes) -> Iterator[AgentEvent]:
         text = text_of(part.get("text"))
         if part.get("synthetic") is True:  # what it told the model in the user's place
-            return AgentEvent(EventKind.UNKNOWN, text, {"type": "text", "synthetic": True}, raw)
+            yield AgentEvent(EventKind.UNKNOWN, text, {"type": "text", "synthetic": True}, raw)
+            return
         if text:
             self._texts.append(text)
-        return AgentEvent(EventKind.MESSAGE, text, {}, raw)
+        yield from self._unless_cut(AgentEvent(EventKind.MESSAGE, text, {}, raw))
+
+    def _unless_cut(self, event: AgentEvent) -> Iterator[AgentEvent]:
+        """After a cut, the same once more is no progress: what is said waits for how its step ends."""
+        if self._cuts:
+            self._held.append(event)
+        else:
+            yield event
+
+    def _let_go(self, *, cut: bool) -> list[AgentEvent]:
+        held, self._held = self._held, []
+        return [replace(one, kind=EventKind.UNKNOWN, data={"cut": True}) for one in held] if cut else held
 
     def _used(self, part: dict[str, Any], raw: bytes) -> Iterator[AgentEvent]:
         """Told once the tool has ended: the use and its result in one."""
         self._fruitful = True
+        yield from self._let_go(cut=False)
         name, ident = text_of(part.get("tool")), text_of(part.get("callID"))
         state = mapping_of(part.get("state"))
         use = {"id": ident, "name": name, "input": mapping_of(state.get("input"))}

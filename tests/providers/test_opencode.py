@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from lite.rules.limits import Count
 from providers.base import AgentEvent, EventKind, Failure, Provider, Request, Source, Usage, Verdict
 from providers.errors import InvalidRequest
 from providers.opencode import OpenCodeProvider
@@ -322,6 +323,20 @@ def test_going_round_in_circles_is_told_while_it_does() -> None:
     assert not [event for event in events if event.kind is EventKind.RETRY]
     broken = OpenCodeProvider().parser(ASK).feed("out", START * 3)
     assert [event.data["in_a_row"] for event in broken if event.kind is EventKind.RETRY] == [1, 2]
+
+
+def test_a_cut_answer_said_again_and_again_comes_to_the_limit() -> None:
+    """What a cut step said is no progress, whatever it said; of a step that ends well nothing is missing."""
+    said = [line("text", part={"text": f"It begins {n}"}) for n in range(30)]
+    circles = b"".join(START + one + finish("unknown") for one in said)
+    count = Count(OpenCodeProvider().capabilities().limits)
+    events = OpenCodeProvider().parser(ASK).feed("out", circles)
+    assert any(count.over(event) for event in events)
+    good = START + line("reasoning", part={"text": "So"}) + line("text", part={"text": "Done"}) + finish("stop")
+    events = OpenCodeProvider().parser(ASK).feed("out", START + said[0] + finish("unknown") + good)
+    kinds = [event.kind.value for event in events]
+    assert kinds == ["init", "message", "retry", "thinking", "message"]
+    assert judge(circles + good).output == "Done"
 
 
 def test_ended_while_it_went_round_in_circles_is_a_cut_stream_and_else_a_signal() -> None:
