@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
+from lite.executors.http_again import CallFailed, persist
 from lite.model.task import MAX_OUTPUT, Outcome, OutcomeKind, Reason
+from lite.ports import Clock
 from providers.base import HttpCall
 from providers.errors import InvalidRequest
 from providers.http import check_call
@@ -33,19 +35,12 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _QUOTED = 300  # characters of a refusal's body in the detail
 
 
-class CallFailed(Exception):
-    """The call did not succeed; the text is for people."""
-
-    def __init__(self, detail: str, *, status: int | None = None, reason: Reason = Reason.HTTP) -> None:
-        super().__init__(detail)
-        self.detail, self.status, self.reason = detail, status, reason
-
-
 @dataclass(frozen=True, slots=True)
 class _Answer:
     status: int
     phrase: str
     location: str
+    retry_after: str
     body: bytes
     charset: str
 
@@ -56,15 +51,19 @@ async def resolve(host: str, port: int) -> Sequence[str]:
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-async def perform(call: HttpCall, seconds: float, resolve: Resolve, *, key: str = "") -> Outcome:
-    """The outcome of the whole call, redirects included, within `seconds`. Never raises but when cancelled."""
+async def perform(call: HttpCall, seconds: float, resolve: Resolve, clock: Clock, *, key: str = "") -> Outcome:
+    """The outcome of the whole call, redirects and repetitions included, within `seconds`. Never raises but when
+    cancelled."""
     try:
         async with asyncio.timeout(seconds):
-            answer = await _follow(call, resolve, key)
+            deadline = clock.monotonic() + seconds
+            answer = await persist(call.method, lambda: _follow(call, resolve, key), clock, deadline)
     except TimeoutError:
         return Outcome(OutcomeKind.FAILED, Reason.TIMEOUT, f"no complete answer within {seconds:g} s")
     except CallFailed as failed:
         return Outcome(OutcomeKind.FAILED, failed.reason, failed.detail, exit_code=failed.status)
+    if isinstance(answer, Outcome):
+        return answer
     if len(answer.body) > MAX_OUTPUT:
         detail = f"the answer is {len(answer.body)} bytes; a task's output may be {MAX_OUTPUT}"
         return Outcome(OutcomeKind.FAILED, Reason.OUTPUT, detail)
@@ -116,7 +115,8 @@ async def _follow(call: HttpCall, resolve: Resolve, key: str) -> _Answer:
         if not 200 <= answer.status < 300:
             said = _decode(answer).strip()[:_QUOTED]
             phrase = f"{answer.status} {answer.phrase}".strip()
-            raise CallFailed(f"{phrase}: {said}" if said else phrase, status=answer.status)
+            detail = f"{phrase}: {said}" if said else phrase
+            raise CallFailed(detail, status=answer.status, retry_after=answer.retry_after)
         return answer
     raise CallFailed(f"more than {MAX_REDIRECTS} redirects")
 
@@ -154,14 +154,14 @@ async def _exchange(
                 problem = f"{host} ({address}): {error or type(error).__name__}"
                 continue
             except httpx.HTTPError as error:
-                raise CallFailed(f"{host}: {error or type(error).__name__}") from error
+                raise CallFailed(f"{host}: {error or type(error).__name__}", broken=True) from error
             try:
                 return await _read(response, call.max_bytes)
             except httpx.HTTPError as error:
-                raise CallFailed(f"{host}: {error or type(error).__name__}") from error
+                raise CallFailed(f"{host}: {error or type(error).__name__}", broken=True) from error
             finally:
                 await response.aclose()
-    raise CallFailed(problem)
+    raise CallFailed(problem, broken=True)
 
 
 async def _read(response: httpx.Response, limit: int) -> _Answer:
@@ -177,6 +177,7 @@ async def _read(response: httpx.Response, limit: int) -> _Answer:
         response.status_code,
         response.reason_phrase,
         response.headers.get("location", ""),
+        response.headers.get("retry-after", ""),
         bytes(body),
         response.charset_encoding or "utf-8",
     )
@@ -186,7 +187,7 @@ async def _addresses(host: str, port: int, resolve: Resolve) -> Sequence[str]:
     try:
         found = await resolve(host, port)
     except OSError as error:
-        raise CallFailed(f"{host}: {getattr(error, 'strerror', None) or error}") from error
+        raise CallFailed(f"{host}: {getattr(error, 'strerror', None) or error}", broken=True) from error
     if not found:
         raise CallFailed(f"{host} has no address")
     return found

@@ -12,11 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lite.aio.tasks import Job, Jobs
+from lite.clock import SystemClock
 from lite.errors import ExecutorError, HandleGone, SessionRefused
 from lite.executors.http_call import Resolve, perform, resolve
 from lite.model.session import ExecutorCapabilities, Inspection, SessionRequest, Status
 from lite.model.task import Outcome, OutcomeKind, Reason
-from lite.ports import RecordHandle, TerminalStream
+from lite.ports import Clock, RecordHandle, TerminalStream
 from providers.base import HttpCall
 
 DEFAULT_TIMEOUT_MS = 30_000
@@ -35,8 +36,9 @@ class InlineExecutor:
 
     name = "inline"
 
-    def __init__(self, *, resolve: Resolve = resolve) -> None:
+    def __init__(self, *, resolve: Resolve = resolve, clock: Clock | None = None) -> None:
         self._resolve = resolve
+        self._clock = clock or SystemClock()
         self._calls: dict[str, _Call] = {}
         self._jobs = Jobs("inline")
         self._numbers = itertools.count(1)
@@ -63,7 +65,7 @@ class InlineExecutor:
         handle = f"1:{request.session}:{next(self._numbers)}"
         await record(handle)
         timeout_ms = request.timeout_ms if request.timeout_ms is not None else DEFAULT_TIMEOUT_MS
-        job = self._jobs.spawn(perform(inline, timeout_ms / 1000, self._resolve, key=request.task), handle)
+        job = self._jobs.spawn(perform(inline, timeout_ms / 1000, self._resolve, self._clock, key=request.task), handle)
         self._calls[handle] = _Call(job)
         return handle
 

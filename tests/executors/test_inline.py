@@ -11,6 +11,7 @@ import pytest
 
 from lite.errors import ExecutorError, HandleGone
 from lite.executors import http_call
+from lite.executors.http_again import TRIES, seconds_of
 from lite.executors.http_call import forbidden
 from lite.executors.inline import InlineExecutor
 from lite.model.session import SessionRequest
@@ -27,6 +28,9 @@ async def web() -> AsyncIterator[Web]:
     await made.open()
     yield made
     await made.close()
+
+
+NOW = 1_700_000_000_000
 
 
 class Names:
@@ -47,7 +51,24 @@ def request(launch: Launch, timeout_ms: int | None = None, task: str = "task") -
     return SessionRequest(task, 1, 1, launch, "/", {}, "/nowhere", timeout_ms=timeout_ms)
 
 
+class Hasty:
+    """Sleeps take no time, but are counted."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    def now(self) -> int:
+        return NOW + round(self.monotonic() * 1000)
+
+    def monotonic(self) -> float:
+        return sum(self.slept)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
 async def run(call: HttpCall, *, timeout_ms: int | None = 20_000, **options: Any) -> Outcome:
+    options = {"clock": Hasty()} | options
     executor = InlineExecutor(**options)
     recorded: list[str] = []
 
@@ -163,6 +184,93 @@ async def test_any_status_but_2xx_is_the_tasks_own_failure(web: Web, status: str
     assert (outcome.kind, outcome.reason, outcome.exit_code) == (OutcomeKind.FAILED, Reason.HTTP, int(status[:3]))
     assert status in outcome.detail
     assert body.decode() in outcome.detail
+
+
+class TestAgain:
+    @pytest.fixture
+    def clock(self) -> Hasty:
+        return Hasty()
+
+    @staticmethod
+    def flaky(web: Web, *statuses: str, **headers: str) -> None:
+        """`/x` answers with these in turn, then with 200."""
+        left = list(statuses)
+        web.answer("/x", b"done")
+        well = web.routes["/x"]
+
+        async def reply(seen: Any, writer: asyncio.StreamWriter) -> None:
+            if left:
+                web.answer("/once", b"busy", status=left.pop(0), **headers)
+                await web.routes["/once"](seen, writer)
+            else:
+                await well(seen, writer)
+
+        web.routes["/x"] = reply
+
+    async def test_a_get_is_made_again_for_what_passes_by_itself(self, web: Web, clock: Hasty) -> None:
+        self.flaky(web, "503 Busy", "502 Bad Gateway", "504 Too Late")
+        outcome = await run(here(web, "/x"), clock=clock)
+        assert (outcome.kind, outcome.output) == (OutcomeKind.SUCCEEDED, "done")
+        assert (len(web.seen), clock.slept) == (4, [0.5, 1.0, 2.0])
+
+    async def test_not_for_ever(self, web: Web, clock: Hasty) -> None:
+        self.flaky(web, *["503 Busy"] * 9)
+        outcome = await run(here(web, "/x"), clock=clock)
+        assert (outcome.kind, outcome.exit_code, len(web.seen)) == (OutcomeKind.FAILED, 503, TRIES)
+
+    async def test_not_beyond_the_time_limit(self, web: Web, clock: Hasty) -> None:
+        self.flaky(web, *["503 Busy"] * 9)
+        outcome = await run(here(web, "/x"), clock=clock, timeout_ms=1200)
+        assert (outcome.exit_code, len(web.seen)) == (503, 2)
+
+    async def test_a_broken_line_is_tried_again(self, web: Web, clock: Hasty) -> None:
+        web.raw("/x", b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc")
+        outcome = await run(here(web, "/x"), clock=clock)
+        assert (outcome.kind, len(web.seen)) == (OutcomeKind.FAILED, TRIES)
+
+    @pytest.mark.parametrize("status", ["404 Not Found", "500 Oops"])
+    async def test_what_stays_wrong_is_not_repeated(self, web: Web, clock: Hasty, status: str) -> None:
+        self.flaky(web, status)
+        assert (await run(here(web, "/x"), clock=clock)).kind is OutcomeKind.FAILED
+        assert len(web.seen) == 1
+
+    async def test_a_post_is_never_made_again(self, web: Web, clock: Hasty) -> None:
+        self.flaky(web, "503 Busy")
+        outcome = await run(here(web, "/x", method="POST", body="x"), clock=clock)
+        assert (outcome.kind, len(web.seen)) == (OutcomeKind.FAILED, 1)
+
+    async def test_the_wait_the_server_asks_for_is_kept_exactly(self, web: Web, clock: Hasty) -> None:
+        self.flaky(web, "429 Slow Down", retry_after="7")
+        assert (await run(here(web, "/x"), clock=clock)).kind is OutcomeKind.SUCCEEDED
+        assert clock.slept == [7.0]
+
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    async def test_a_longer_one_parks_the_task(self, web: Web, clock: Hasty, method: Any) -> None:
+        self.flaky(web, "429 Slow Down", retry_after="3600")
+        outcome = await run(here(web, "/x", method=method), clock=clock)
+        assert (outcome.kind, outcome.reason) == (OutcomeKind.RESCHEDULED, "rate-limit")
+        assert outcome.until == NOW + 3_600_000
+        assert "busy" in outcome.detail
+        assert clock.slept == []
+
+    @pytest.mark.parametrize(
+        ("said", "seconds"),
+        [
+            ("0", 0.0),
+            (" 12 ", 12.0),
+            ("Tue, 14 Nov 2023 22:13:30 GMT", 10.0),
+            ("Tue, 14 Nov 2023 22:00:00 GMT", 0.0),
+            ("Tue, 14 Nov 2033 22:00:00 GMT", None),
+            ("99999999", None),
+            ("-1", None),
+            ("soon", None),
+            ("", None),
+            ("\u0663", None),
+            ("9" * 400, None),
+        ],
+    )
+    def test_retry_after(self, said: str, seconds: float | None) -> None:
+        assert seconds_of(said, NOW) == seconds
 
 
 async def test_nobody_listening_is_told(unused_port: int) -> None:
