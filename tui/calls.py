@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakSet
 
 from lite.api.client import Client
+from lite.errors import NoSupervisor, NotFound
 from lite.home import Home
 from lite.recordings.reader import Recording
+from lite.transcripts.reader import read_transcript, transcript_size
+from tui.following import Following
 
 if TYPE_CHECKING:
     from lite.api.messages import (
@@ -39,6 +43,7 @@ class SocketGateway:
         self._lock = threading.Lock()
         self._idle: list[Client] = []
         self._busy: set[Client] = set()
+        self._following: WeakSet[Client] = WeakSet()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -48,7 +53,7 @@ class SocketGateway:
         """What is under way raises `NoSupervisor`, and whatever would begin."""
         with self._lock:
             self._closed = True
-            for client in self._busy:
+            for client in (*self._busy, *self._following):
                 client.abort()
             while self._idle:
                 self._idle.pop().close()
@@ -124,6 +129,50 @@ class SocketGateway:
 
         return await asyncio.to_thread(look)
 
+    async def transcript_end(self, session: str) -> int | None:
+        def look() -> int | None:
+            directory = self._home.session(session)
+            kept = transcript_size(directory)
+            if kept is not None:
+                return kept
+            try:
+                return self._ask(lambda client: client.session(session).get("transcript"))
+            except (NotFound, NoSupervisor):
+                if directory.is_dir():
+                    return None  # what is recorded can be shown
+                raise
+
+        return await asyncio.to_thread(look)
+
+    async def transcript(self, session: str, offset: int, limit: int) -> bytes:
+        def read() -> bytes:
+            directory = self._home.session(session)
+            if transcript_size(directory) is not None:
+                return read_transcript(directory, offset, limit)
+            return self._ask(lambda client: _said(client, session, offset, limit))
+
+        return await asyncio.to_thread(read)
+
+    async def follow_transcript(self, session: str, offset: int) -> AsyncGenerator[bytes, None]:
+        def read(client: Client) -> Iterator[bytes]:
+            return (data for _, data in client.transcript(session, offset, follow=True))
+
+        following = Following(self._own_client(), read)
+        try:
+            while (data := await following.next()) is not None:
+                yield data
+        finally:
+            following.stop()
+
+    def _own_client(self) -> Client:
+        """One that nobody else uses, and that ends with us."""
+        client = Client(self._home.socket_path)
+        with self._lock:
+            self._following.add(client)
+            if self._closed:
+                client.abort()
+        return client
+
     def _kept(self, session: str) -> Recording | None:
         """The recording itself, when the session ran on this machine."""
         directory = self._home.session(session)
@@ -133,6 +182,16 @@ class SocketGateway:
 def _extent(client: Client, session: str) -> tuple[int, int]:
     seen = client.session(session)
     return seen["start"], seen["offset"]
+
+
+def _said(client: Client, session: str, offset: int, limit: int) -> bytes:
+    found = b""
+    with closing(client.transcript(session, offset)) as pieces:
+        for _, data in pieces:
+            found += data
+            if len(found) >= limit and b"\n" in found:
+                break
+    return found[: found.rfind(b"\n") + 1]
 
 
 def _limited(client: Client, session: str, offset: int, limit: int) -> list[Chunk]:

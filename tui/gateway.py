@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -55,6 +55,18 @@ class Gateway(Protocol):
 
     async def recording_end(self, session: str) -> tuple[int, int]:
         """(first offset kept, offset after the last byte) of a recording at this moment."""
+        ...
+
+    async def transcript_end(self, session: str) -> int | None:
+        """Bytes of what a structured session has said in neutral words; None: its output is not structured."""
+        ...
+
+    async def transcript(self, session: str, offset: int, limit: int) -> bytes:
+        """About `limit` bytes of it from `offset` on, whole lines; empty at its end."""
+        ...
+
+    def follow_transcript(self, session: str, offset: int) -> AsyncGenerator[bytes, None]:
+        """The same as it comes, until the session has ended."""
         ...
 
     def close(self) -> None:

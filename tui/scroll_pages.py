@@ -13,13 +13,12 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from lite.recordings.layout import SIZE
 from lite.recordings.reader import Chunk
 from lite.terminal.emulator import Emulator, Row, plain
 from lite.terminal.packets import ERR, OUT, RESIZED
-from tui.gateway import Gateway
 
 WINDOW = 512 << 10  # bytes of a page
 NEWEST = 1 << 20  # bytes the newest page may have, if it then is exactly what the pane shows
@@ -30,6 +29,22 @@ _ALTERNATE = re.compile(rb"\x1b\[\?(?:1049|1047|47)([hl])")
 _CLEARS_HISTORY = b"\x1b[3J"  # what was printed was printed: the recording forgets nothing
 
 MakeEmulator = Callable[[int, int, int], Emulator]
+
+
+class Pages(Protocol):
+    """The part of a `Gateway` that is needed here."""
+
+    async def recording(self, session: str, offset: int, limit: int) -> Sequence[Chunk]: ...
+
+    async def recording_end(self, session: str) -> tuple[int, int]: ...
+
+
+class Words(Protocol):
+    """What is recorded in, what is shown out."""
+
+    def __call__(self, data: bytes) -> bytes: ...
+
+    def close(self) -> bytes: ...
 
 
 def _emulator(cols: int, rows: int, scrollback: int) -> Emulator:
@@ -61,13 +76,14 @@ class History:
 
     def __init__(
         self,
-        gateway: Gateway,
+        gateway: Pages,
         session: str,
         size: tuple[int, int],
         *,
         begun: int = -1,
         preamble: bytes = b"",
         cooked: bool = False,
+        words: Callable[[], Words] | None = None,
         make: MakeEmulator = _emulator,
     ) -> None:
         self._gateway = gateway
@@ -76,6 +92,7 @@ class History:
         self._begun = begun
         self._preamble = preamble
         self._cooked = cooked  # its line ends need returns
+        self._words = words  # makes what turns a page's bytes into text for a terminal
         self._make = make
         self._pages: list[Page] = []  # the newest first
         self._kept: OrderedDict[int, list[Row]] = OrderedDict()  # page -> lines, the oldest first
@@ -207,14 +224,17 @@ class History:
         cols, rows = self._size
         size = sum(len(data) for _, _, data in chunks)
         emulator = self._make(cols, rows, LINES + size // max(cols, 1) + rows)
+        words = self._words() if self._words is not None else None
         try:
             emulator.feed(preamble or (b"\x1b[?1049h" if alternate else b""))
             for _, stream, data in chunks:
                 if stream in (OUT, ERR):
-                    data = data.replace(_CLEARS_HISTORY, b"")
+                    data = words(data) if words is not None else data.replace(_CLEARS_HISTORY, b"")
                     emulator.feed(data.replace(b"\n", b"\r\n") if self._cooked else data)
                 elif stream == RESIZED and len(data) == SIZE.size:
                     emulator.resize(*SIZE.unpack(data))
+            if words is not None:
+                emulator.feed(words.close().replace(b"\n", b"\r\n"))
             return _lines_of(emulator, newest)
         finally:
             emulator.close()

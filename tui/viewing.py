@@ -6,14 +6,17 @@ from collections.abc import Callable
 from enum import Enum
 
 from tui.gateway import Gateway
-from tui.pacing import FrameClock, Frames, Turns
+from tui.pacing import FrameClock, Frames, Timer, Turns
 from tui.picture import MakeEmulator, Picture
 from tui.sessions import Ended, Fresh, Gap, Joined, Lost, Output, Preamble, Resized, SessionLink
 from tui.state import TaskView
+from tui.transcripts import TranscriptLink, Unstructured
 from tui.wording import ending_of, short
 
 HOLD = 0.150  # seconds a synchronized frame may take
 CATCH_UP = 0.300  # seconds in which the replay before a session's present is not drawn
+_SETTLE = 0.05  # seconds the pane's size rests before a transcript is made anew
+_ANY_SIZE = (80, 24)  # until the pane has one
 _CHUNK, _SMALL_CHUNK = 16 << 10, 1 << 10  # bytes between two looks at the clock; slow emulators get fewer
 
 
@@ -55,7 +58,11 @@ class Viewer:
         self._draw = draw
         self._changed = changed
         self.frames = Frames(clock, self._frame)
-        self._link: SessionLink | None = None
+        self.raw = False  # of a structured session what it prints, not what it says
+        self._size = (0, 0)  # of the pane
+        self._resized: Timer | None = None
+        self._structured: dict[str, bool] = {}  # the session, as far as it is known
+        self._link: SessionLink | TranscriptLink | None = None
         self._held_since: float | None = None
         self._far = False  # the session is, or was, with another worker
         self._catching_up: tuple[int, float] | None = None  # to which offset, until when at most
@@ -68,8 +75,18 @@ class Viewer:
         return self.task.session if self.task is not None else ""
 
     @property
-    def link(self) -> SessionLink | None:
+    def link(self) -> SessionLink | TranscriptLink | None:
         return self._link
+
+    @property
+    def in_words(self) -> bool:
+        """What is shown is a transcript."""
+        return isinstance(self._link, TranscriptLink)
+
+    @property
+    def structured(self) -> bool:
+        """There is a transcript, shown or not."""
+        return self._structured.get(self.session, False)
 
     # what to show
 
@@ -125,6 +142,29 @@ class Viewer:
             else:
                 self._enter()
 
+    def show_raw(self, raw: bool) -> None:
+        """Of a structured session: its bytes, or its words."""
+        if raw != self.raw:
+            self.raw = raw
+            if self.awake and self.structured:
+                self._no_longer_typing()
+                self.picture.clear()
+                self._enter()
+                self._changed()
+
+    def fit(self, cols: int, rows: int) -> None:
+        """The pane has this size: a transcript is made for it."""
+        before, self._size = self._size, (cols, rows)
+        if self._size != before and self.in_words and cols and rows:
+            if self._resized is not None:
+                self._resized.cancel()
+            self._resized = self._clock.at(self._clock.now() + _SETTLE, self._refit)
+
+    def _refit(self) -> None:
+        self._resized = None
+        if self.awake and self._link is not None and self.in_words and self._link.size != self._size:
+            self._enter()
+
     @property
     def _runs(self) -> bool:
         return self.task is not None and self.task.state == "running"
@@ -134,7 +174,11 @@ class Viewer:
             return
         self._leave()
         assert self.task is not None
-        self._link = SessionLink(self._gateway, self.session, arrived=self._arrived, refused=self._refused)
+        if self.task.mode == "headless" and not self.raw and self._structured.get(self.session, True):
+            size = self._size if all(self._size) else _ANY_SIZE
+            self._link = TranscriptLink(self._gateway, self.session, size, arrived=self._arrived)
+        else:
+            self._link = SessionLink(self._gateway, self.session, arrived=self._arrived, refused=self._refused)
         if self._runs:
             self._set(Standing.CONNECTING)
             self._link.open(fresh=True)
@@ -148,6 +192,9 @@ class Viewer:
             self._link = None
         self._turns.drop(self._parse)
         self.frames.stop()
+        if self._resized is not None:
+            self._resized.cancel()
+            self._resized = None
         self._held_since = self._catching_up = None
 
     def _set(self, standing: Standing, said: str = "") -> None:
@@ -163,6 +210,8 @@ class Viewer:
             return "nothing runs here that could read it"
         if self._link is None or self.standing not in (Standing.LIVE, Standing.CONNECTING):
             return self.said or "not connected"
+        if self.in_words:
+            return "a transcript takes no keys; the raw output does"
         self.typing = True
         self.refusal = ""
         self._link.open(control=True, size=(cols, rows))
@@ -234,8 +283,13 @@ class Viewer:
         if data:
             self.picture.feed(data)
 
-    def _take(self, event: Fresh | Joined | Preamble | Resized | Gap | Ended | Lost) -> None:
-        if isinstance(event, Fresh):
+    def _take(self, event: Fresh | Joined | Preamble | Resized | Gap | Ended | Lost | Unstructured) -> None:
+        if isinstance(event, Unstructured):
+            self._structured = {self.session: False}
+            self._enter()
+        elif isinstance(event, Fresh):
+            if self.in_words:
+                self._structured = {self.session: True}
             self.picture.begin(event.cols, event.rows)
             self._catching_up = (event.end, self._clock.now() + CATCH_UP)
             if self.standing is Standing.CONNECTING:
@@ -251,7 +305,8 @@ class Viewer:
         elif isinstance(event, Ended):
             self._no_longer_typing()
             self._catching_up = None
-            self._set(Standing.ENDED, short(event.text))
+            known = ending_of(self.task) if self.in_words and self.task is not None and not self._runs else event.text
+            self._set(Standing.ENDED, short(known))
         else:
             self._no_longer_typing()
             self._catching_up = None

@@ -17,6 +17,7 @@ from lite.transcripts.telling import telling, tool_name
 RESULT_LINES, THINKING_LINES, MESSAGE_LINES = 8, 4, 400
 _UNLIMITED = 240  # columns of what must be one line, where there is no width
 _TOOLS = 1000  # whose names are remembered
+_HELD = 100  # pieces held back
 _ENDINGS = ("result", "verdict", "usage")
 
 
@@ -32,6 +33,7 @@ class Renderer:
         self._block: Block | None = None  # being told in parts,
         self._telling = ""  # a message or a thinking
         self._parent = ""  # of the block: whose agent speaks
+        self._held: list[Piece] = []  # what is shown after it
         self._heard: dict[str, list[str]] = {}  # told in parts, before the whole is repeated
         self._heard_size = 0
         self._message = ""  # the last one
@@ -93,11 +95,12 @@ class Renderer:
             if not said.text.strip():
                 return []
             pieces = self._end()
+            if parent != self._parent or kind not in self._heard:
+                self._heard[kind], self._heard_size = [], 0
             pieces += self._start(kind, parent)
-            self._heard[kind], self._heard_size = [], 0
         assert self._block is not None
         if self._heard_size < MAX_TEXT:
-            self._heard.setdefault(kind, []).append(said.text)
+            self._heard[kind].append(said.text)
             self._heard_size += len(said.text)
         return pieces + self._block.write(said.text)
 
@@ -133,7 +136,8 @@ class Renderer:
             return []
         if self._telling == "message":
             self._message = "".join(self._heard.get("message", ())) or self._message
-        return block.close()
+        held, self._held = self._held, []
+        return block.close() + held
 
     # tools
 
@@ -267,7 +271,13 @@ class Renderer:
 
     def _on_stderr(self, said: Said) -> list[Piece]:
         line = one_line(said.text)
-        return self._end() + self._line([Piece(f"! {line}", "dim")], said) if line else []
+        if not line:
+            return []
+        if self._block is None:
+            return self._line([Piece(f"! {line}", "dim")], said)
+        if len(self._held) < _HELD:  # a word of the agent's is not broken by what somebody else says
+            self._held += self._line([Piece(f"! {line}", "dim")], said)
+        return []
 
     def _on_other(self, said: Said) -> list[Piece]:
         data = said.data

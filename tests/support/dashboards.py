@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -116,6 +116,7 @@ class FakeGateway:
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     hold: asyncio.Event | None = None
     recordings: dict[str, bytes] = field(default_factory=dict)
+    said: dict[str, bytes] = field(default_factory=dict)  # session -> lines of its transcript
     logs: defaultdict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))  # run -> events
 
     def made(self, verb: str) -> list[tuple[Any, ...]]:
@@ -186,6 +187,20 @@ class FakeGateway:
     async def recording_end(self, session: str) -> tuple[int, int]:
         answer: Any = await self._answer("recording_end", lambda: (0, len(self.recordings.get(session, b""))), session)
         return (answer[0], answer[1])
+
+    async def transcript_end(self, session: str) -> int | None:
+        said: Any = await self._answer(
+            "transcript_end", lambda: len(self.said[session]) if session in self.said else None, session
+        )
+        return None if said is None else int(said)
+
+    async def transcript(self, session: str, offset: int, limit: int) -> bytes:
+        answer: Any = await self._answer("transcript", lambda: self.said[session][offset:], session, offset, limit)
+        return bytes(answer)
+
+    async def follow_transcript(self, session: str, offset: int) -> AsyncGenerator[bytes, None]:
+        yield self.said[session][offset:]
+        await asyncio.Event().wait()
 
     def close(self) -> None:
         self.calls.append(("close",))

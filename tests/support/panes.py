@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Callable, Sequence
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,24 @@ class Held:
             self.resize(*packets.parse_resize(payload))
 
 
+class Spoken:
+    """What a structured session says."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.ended = False
+        self.news = asyncio.Event()
+
+    def say(self, kind: str, text: str = "", **data: Any) -> None:
+        line = {"kind": kind, "text": text, "data": data, "offset": len(self.data)}
+        self.data += json.dumps(line).encode() + b"\n"
+        self.news.set()
+
+    def end(self) -> None:
+        self.ended = True
+        self.news.set()
+
+
 class PaneGateway:
     """The part of a `Gateway` that panes use."""
 
@@ -163,6 +182,8 @@ class PaneGateway:
         self.gone = False  # no supervisor answers
         self.attached: list[tuple[str, bool]] = []
         self.reads: list[tuple[int, int]] = []
+        self.said: dict[str, Spoken] = {}
+        self.followers = 0
 
     async def attach(self, session: str, *, control: bool) -> dict[str, Any]:
         self.attached.append((session, control))
@@ -200,6 +221,34 @@ class PaneGateway:
             raise NoSupervisor("nobody answers")
         held = self.sessions[session]
         return (held.entries[0][0] if held.entries else 0), held.end
+
+    async def transcript_end(self, session: str) -> int | None:
+        if self.gone:
+            raise NoSupervisor("nobody answers")
+        said = self.said.get(session)
+        return None if said is None else len(said.data)
+
+    async def transcript(self, session: str, offset: int, limit: int) -> bytes:
+        data = self.said[session].data
+        return data[offset : max(data.rfind(b"\n", 0, offset + limit), data.find(b"\n", offset)) + 1]
+
+    async def follow_transcript(self, session: str, offset: int) -> AsyncGenerator[bytes, None]:
+        self.followers += 1
+        said = self.said[session]
+        try:
+            while True:
+                if data := said.data[offset:]:
+                    offset += len(data)
+                    yield data
+                elif self.gone:
+                    raise NoSupervisor("nobody answers")
+                elif said.ended:
+                    return
+                else:
+                    said.news.clear()
+                    await said.news.wait()
+        finally:
+            self.followers -= 1
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"panes have no business with {name}")

@@ -119,6 +119,11 @@ class TestDeltas:
                 at += step
             assert rendered(*deltas(*parts), message(text), width=40) == whole
 
+    def test_others_who_speak_meanwhile_break_nothing(self) -> None:
+        first, second = deltas("One ", "two.")
+        assert rendered(first, Said("stderr", "old"), second, message("One two.")) == "One two.\n! old\n"
+        assert rendered(first, Said("retry", "x"), second, message("One two.")) == "One\n↻ tries again: x\n\ntwo.\n"
+
     def test_only_the_parts_without_a_whole(self) -> None:
         assert rendered(*deltas("a", "b"), Said("result", "ab", {"ok": True})) == "ab\n\n✓ done\n"
 

@@ -57,6 +57,7 @@ class MainScreen(Screen[None]):
         Binding("r", "retry", "Retry", id="deck.retry"),
         Binding("s", "send", "Send", id="deck.send"),
         Binding("e", "explain", "Explain", id="deck.explain"),
+        Binding("t", "raw", "Transcript / raw output", show=False, id="deck.raw"),
         Binding("u", "start_supervisor", "Start the supervisor", show=False, id="deck.supervisor"),
         Binding("escape", "back", "Back", show=False, id="deck.back"),
     ]
@@ -259,6 +260,12 @@ class MainScreen(Screen[None]):
         elif self._one() is not None:
             self.on_task_opened(TaskOpened(self._list.chosen))
             self._pane.type_into()
+
+    def action_raw(self) -> None:
+        if self._grid is not None and self._grid_shown:
+            self._grid.toggle_raw()
+        else:
+            self._pane.toggle_raw()
 
     def action_attach(self) -> None:
         task = self._one()

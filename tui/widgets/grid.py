@@ -143,6 +143,11 @@ class TerminalGrid(Widget, can_focus=True):
             super().focus(scroll_visible)
         return self
 
+    def toggle_raw(self) -> None:
+        pane = self._pane_of(self._current)
+        if pane is not None:
+            pane.toggle_raw()
+
     # arranging
 
     def on_mount(self) -> None:

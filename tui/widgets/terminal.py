@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 from rich.style import Style as RichStyle
@@ -18,6 +19,7 @@ from tui.gateway import Gateway
 from tui.pacing import Timer
 from tui.scroll_pages import History
 from tui.state import TaskView
+from tui.transcripts import TranscriptLink, TranscriptPages, Worded
 from tui.widgets.scrollback import Scrollback
 from tui.widgets.terminal_lines import Span, laid_over
 from tui.widgets.terminal_marks import Marked, Place, copied
@@ -107,6 +109,16 @@ class TerminalPane(TerminalView, can_focus=True):
     def leave(self) -> None:
         """Keys are the dashboard's again."""
         self._viewer.end_typing()
+
+    def toggle_raw(self) -> None:
+        """Of an agent that speaks in events: its words, or the bytes it printed."""
+        if not self._viewer.structured:
+            self.app.notify("this is what it prints; only agents' headless sessions have a transcript", markup=False)
+            return
+        self._look_ahead()
+        self._viewer.show_raw(not self._viewer.raw)
+        self._redraw()
+        self._retitle()
 
     def show(self, task: TaskView | None) -> None:
         if (task.session if task else "") != self._viewer.session:
@@ -212,13 +224,15 @@ class TerminalPane(TerminalView, can_focus=True):
         try:
             if link is None or task is None:
                 return
+            words = isinstance(link, TranscriptLink)
             history = History(
-                self._gateway,
+                TranscriptPages(self._gateway) if words else self._gateway,
                 link.session,
                 link.size,
                 begun=link.begun,
                 preamble=link.preamble,
                 cooked=task.mode == "headless",
+                words=partial(Worded, link.size[0]) if words else None,
             )
             back = Scrollback(history, self._back_changed)
             await back.open()

@@ -89,6 +89,11 @@ class TerminalView(Widget):
     def standing(self) -> Standing:
         return self._viewer.standing
 
+    @property
+    def in_words(self) -> bool:
+        """It shows what an agent says, not what its program prints."""
+        return self._viewer.in_words
+
     def show(self, task: TaskView | None) -> None:
         same = (task.session if task else "") == self._viewer.session
         self._viewer.show(task)
@@ -130,6 +135,7 @@ class TerminalView(Widget):
         self._viewer.hibernate()
 
     def on_resize(self) -> None:
+        self._viewer.fit(*self.size)
         self._redraw()
         self._viewer.frames.want(at_once=True)
         self._retitle()
@@ -162,8 +168,10 @@ class TerminalView(Widget):
             found.append(viewer.said if viewer.said.startswith("the ") else f"ended: {viewer.said}")
         elif viewer.standing is Standing.LOST:
             found.append(f"not connected: {viewer.said}")
+        if viewer.structured:
+            found.append("transcript" if viewer.in_words else "raw output")
         cols, rows = viewer.picture.screen_size
-        if self.size and (cols > self.size.width or rows > self.size.height):
+        if self.size and not viewer.in_words and (cols > self.size.width or rows > self.size.height):
             found.append(f"⋯ {cols}×{rows}")
         return found
 
