@@ -26,6 +26,7 @@ _OPTIONS: Kinds = {
     "config": dict,
     "config_dir": str,
     "add_dirs": list,
+    "trust": bool,
     "args": list,
 }
 _LAST = "--last"
@@ -139,6 +140,8 @@ def _flags(request: Request) -> list[str]:
             settings[key] = _toml(options[name], name)
     if options.get("add_dirs"):
         settings["sandbox_workspace_write.writable_roots"] = _toml(options["add_dirs"], "add_dirs")
+    if options.get("trust"):  # for this once: it would ask, and keep what it was told
+        settings["projects"] = _toml({request.cwd: {"trust_level": "trusted"}}, "cwd")
     flags = ["-m", request.model] if request.model else []
     for key, value in settings.items():
         flags += ["-c", f"{key}={value}"]

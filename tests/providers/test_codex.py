@@ -485,6 +485,14 @@ def test_options_become_settings_and_the_named_ones_win() -> None:
     )  # fmt: skip
 
 
+def test_a_directory_is_trusted_when_that_was_said_and_for_this_once() -> None:
+    trusting = CodexProvider().launch(replace(ASK, mode="interactive", cwd="/a.b/c d", options={"trust": True}))
+    assert 'projects={"/a.b/c d" = {"trust_level" = "trusted"}}' in trusting.argv
+    for options in ({}, {"trust": False}):
+        launch = CodexProvider().launch(replace(ASK, mode="interactive", options=options))
+        assert not any("projects" in word for word in launch.argv)
+
+
 def test_settings_are_toml() -> None:
     tomllib = pytest.importorskip("tomllib")
     values = {"s": 'a"b\\c\nü\x7f\x01😀', "n": [1, -2.5, 1e300, True, False], "t": {"odd key": {"x": []}, "": "y"}}
@@ -524,6 +532,7 @@ def test_a_limit_holds_for_what_it_would_repeat_for_ever() -> None:
         (replace(ASK, options={"config_dir": ".codex"}), "options.config_dir"),
         (replace(ASK, options={"config_dir": ""}), "options.config_dir"),
         (replace(ASK, options={"config_dir": "/a\0b"}), "options.config_dir"),
+        (replace(ASK, options={"trust": 1}), "options.trust"),
         (replace(ASK, options={"add_dirs": "/data"}), "options.add_dirs"),
         (replace(ASK, options={"add_dirs": [1]}), "options.add_dirs"),
         (replace(ASK, options={"args": [""]}), "options.args"),
