@@ -12,13 +12,17 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from lite.executors.http_again import CallFailed, persist
+from lite.executors.redactor import Redactor
+from lite.executors.secret_forms import forms
+from lite.model.session import HeaderSecret
 from lite.model.task import MAX_OUTPUT, Outcome, OutcomeKind, Reason
 from lite.ports import Clock
+from lite.rules.hosts import may_go
 from providers.base import HttpCall
 from providers.errors import InvalidRequest
 from providers.http import check_call
@@ -32,6 +36,7 @@ MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _SAFE_HEADERS = frozenset({"accept", "accept-language", "user-agent"})  # kept when a redirect leaves the origin
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NONE: Mapping[str, HeaderSecret] = {}
 _QUOTED = 300  # characters of a refusal's body in the detail
 
 
@@ -51,13 +56,36 @@ async def resolve(host: str, port: int) -> Sequence[str]:
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-async def perform(call: HttpCall, seconds: float, resolve: Resolve, clock: Clock, *, key: str = "") -> Outcome:
+async def perform(
+    call: HttpCall,
+    seconds: float,
+    resolve: Resolve,
+    clock: Clock,
+    *,
+    key: str = "",
+    secrets: Mapping[str, HeaderSecret] = _NONE,
+) -> Outcome:
     """The outcome of the whole call, redirects and repetitions included, within `seconds`. Never raises but when
-    cancelled."""
+    cancelled. `secrets` are headers that go to their hosts only; an answer that repeats one has stars there."""
+    outcome = await _perform(call, seconds, resolve, clock, key, secrets)
+    if not secrets:
+        return outcome
+    redactor = Redactor(forms(one.secret for one in secrets.values()))
+
+    def hidden(text: str) -> str:
+        return redactor.clean(text.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
+
+    output = None if outcome.output is None else hidden(outcome.output)
+    return replace(outcome, detail=hidden(outcome.detail), output=output)
+
+
+async def _perform(
+    call: HttpCall, seconds: float, resolve: Resolve, clock: Clock, key: str, secrets: Mapping[str, HeaderSecret]
+) -> Outcome:
     try:
         async with asyncio.timeout(seconds):
             deadline = clock.monotonic() + seconds
-            answer = await persist(call.method, lambda: _follow(call, resolve, key), clock, deadline)
+            answer = await persist(call.method, lambda: _follow(call, resolve, key, secrets), clock, deadline)
     except TimeoutError:
         return Outcome(OutcomeKind.FAILED, Reason.TIMEOUT, f"no complete answer within {seconds:g} s")
     except CallFailed as failed:
@@ -95,14 +123,16 @@ def forbidden(address: str) -> str:
     return ""
 
 
-async def _follow(call: HttpCall, resolve: Resolve, key: str) -> _Answer:
+async def _follow(call: HttpCall, resolve: Resolve, key: str, secrets: Mapping[str, HeaderSecret]) -> _Answer:
     url, method, body = call.url, call.method, call.body
-    headers = {name.lower(): value for name, value in call.headers.items()}
+    headers = {name.lower(): value for name, value in call.headers.items() if name.lower() not in secrets}
     if key and method == "POST":
         headers.setdefault("idempotency-key", key)
     await asyncio.to_thread(importlib.import_module, "httpx")  # 100 ms that need not hold up the loop
     for _ in range(MAX_REDIRECTS + 1):
-        answer = await _exchange(call, url, method, headers, body, resolve)
+        # asked anew for every address: a redirect may lead to another host that may have it, or away from all
+        allowed = {name: secret.value for name, secret in secrets.items() if may_go(url, secret.hosts)}
+        answer = await _exchange(call, url, method, headers | allowed, body, resolve)
         if answer.status in _REDIRECTS and answer.location:
             target = _target(url, answer.location)
             if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):

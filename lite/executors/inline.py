@@ -65,7 +65,8 @@ class InlineExecutor:
         handle = f"1:{request.session}:{next(self._numbers)}"
         await record(handle)
         timeout_ms = request.timeout_ms if request.timeout_ms is not None else DEFAULT_TIMEOUT_MS
-        job = self._jobs.spawn(perform(inline, timeout_ms / 1000, self._resolve, self._clock, key=request.task), handle)
+        work = perform(inline, timeout_ms / 1000, self._resolve, self._clock, key=request.task, secrets=request.headers)
+        job = self._jobs.spawn(work, handle)
         self._calls[handle] = _Call(job)
         return handle
 
