@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lite.api.messages import (
+        AccountJson,
         ActivityJson,
         AgentJson,
         AttachJson,
@@ -268,6 +269,10 @@ class Client:
     def costs(self, by: str = "agent", since: int = 0) -> CostsJson:
         """`since` in ms since the epoch."""
         return self.call("GET", f"/v1/costs?by={quote(by)}&since={since}")  # type: ignore[no-any-return]
+
+    def release(self, account: str) -> AccountJson:
+        """Of a held account, or an agent whose account is held. Raises `NotFound`."""
+        return self.call("POST", "/v1/accounts/release", {"account": account})  # type: ignore[no-any-return]
 
     def agents(self) -> list[AgentJson]:
         return self.call("GET", "/v1/agents")  # type: ignore[no-any-return]

@@ -160,7 +160,8 @@ class CostsJson(TypedDict):
 
 
 class AgentJson(TypedDict):
-    """A configured agent and whether its program is there; `env` has names only. `problem` "": it can run."""
+    """A configured agent and whether its program is there; `env` has names only. `problem` "": it can run. `held`: why
+    its account's tasks are not started now, "" when they are."""
 
     name: str
     provider: str
@@ -176,6 +177,23 @@ class AgentJson(TypedDict):
     path: str
     version: str
     problem: str
+    account: str
+    held: str
+
+
+class AccountBody(TypedDict):
+    """An account that is held, or an agent whose account is."""
+
+    account: str
+
+
+class AccountJson(TypedDict):
+    """An account that was released, and what had held it."""
+
+    account: str
+    reason: str
+    message: str
+    since: int
 
 
 class ErrorBody(TypedDict):

@@ -81,7 +81,21 @@ def _list(context: Context) -> int:
     return 0
 
 
+def _agents_options(parser: ArgumentParser) -> None:
+    parser.add_argument("verb", nargs="?", choices=("release",), help="start the tasks of a held account again")
+    parser.add_argument("account", nargs="?", metavar="ACCOUNT", help="as qd agents lists it, or an agent that uses it")
+
+
 def _agents(context: Context, arguments: Namespace) -> int:
+    if arguments.verb:
+        if not arguments.account:
+            raise UsageError("which account?", hint="qd agents lists them", place="ACCOUNT")
+        released = context.client().release(arguments.account)
+        if context.json:
+            context.emit(released)
+        else:
+            context.note(f"{released['account']} is not held any more")
+        return 0
     agents = context.client().agents()
     if context.json:
         context.emit(agents)
@@ -94,16 +108,19 @@ def _agents(context: Context, arguments: Namespace) -> int:
             str(agent["slots"] or ""),
             agent["mode"] or "",
             agent["version"],
-            Cell(agent["problem"] or "ready", "red" if agent["problem"] else "green"),
+            agent["account"],
+            _readiness(agent["problem"], agent["held"]),
         ]
         for agent in agents
     ]
-    context.table(["NAME", "PROVIDER", "ROLES", "SLOTS", "MODE", "VERSION", "STATUS"], rows)
+    context.table(["NAME", "PROVIDER", "ROLES", "SLOTS", "MODE", "VERSION", "ACCOUNT", "STATUS"], rows)
     return 0
 
 
-def _none(parser: ArgumentParser) -> None:
-    """No options of its own."""
+def _readiness(problem: str, held: str) -> Cell:
+    if problem:
+        return Cell(problem, "red")
+    return Cell(f"held: {held}", "yellow") if held else Cell("ready", "green")
 
 
 COMMANDS = {
@@ -117,5 +134,11 @@ qd workers drain laptop-1 --timeout 1h  the same, and wait until it runs nothing
 qd workers uncordon laptop-1            it takes work again
 qd workers deregister laptop-1          forget one that is gone; its work goes elsewhere""",
     ),
-    "agents": Command(_none, _agents, "qd agents    what is configured, and whether its program is there"),
+    "agents": Command(
+        _agents_options,
+        _agents,
+        """
+qd agents                   what is configured, and whether its program is there
+qd agents release claude    its tasks were held: it was not logged in, or at its limit; start them again""",
+    ),
 }

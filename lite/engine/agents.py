@@ -6,11 +6,12 @@ import asyncio
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lite.engine.context import Context
 from lite.engine.secrets import problem_of as secret_problem
 from lite.model.settings import Agent
+from lite.rules.accounts import Hold, account_of
 from providers.base import Provider
 from providers.errors import ProviderError
 
@@ -25,11 +26,15 @@ class AgentInfo:
     path: str = ""
     version: str = ""
     problem: str = ""
+    account: str = ""
+    hold: Hold | None = None  # what holds its tasks, though it could run
 
 
 async def look_at_agents(context: Context) -> Sequence[AgentInfo]:
     """Each program is asked for its version once, side by side."""
-    return await asyncio.gather(*(_look(context, agent) for agent in context.settings.agents.values()))
+    found = await asyncio.gather(*(_look(context, agent) for agent in context.settings.agents.values()))
+    now = context.clock.now()
+    return [replace(one, account=account_of(one.agent), hold=context.gate.on(one.agent, now)) for one in found]
 
 
 async def _look(context: Context, agent: Agent) -> AgentInfo:

@@ -11,6 +11,7 @@ from lite.home import Home
 from lite.model.order import Order, Plan
 from lite.model.settings import Agent, Secret, Settings
 from lite.ports import Backend, Bridge, Clock, Executor, Peers
+from lite.rules.accounts import Gate
 from providers.base import Capabilities, Provider
 
 Role = Literal["all", "orchestrator", "worker"]
@@ -65,6 +66,7 @@ class Context:
     peers: Peers | None = None  # None: there are no other workers
     address: str = ""  # of our control API, for other machines; "" when they cannot reach it
     token: str = ""  # what it wants to see from them
+    gate: Gate = field(default_factory=Gate)  # which accounts are held
     notes: Sequence[str] = ()  # what whoever started us should hear, beside the backend's warnings
 
     def agent(self, name: str, provider: str) -> Agent:

@@ -75,8 +75,10 @@ class Dispatcher:
         return runner
 
     def served(self) -> Mapping[str, int | None]:
-        """The agents this worker serves with their caps in the fleet."""
-        return {name: agent.slots for name, agent in self._context.settings.agents.items()}
+        """The agents this worker serves with their caps in the fleet, but for those whose account is held."""
+        context, now = self._context, self._context.clock.now()
+        agents = context.settings.agents.items()
+        return {name: agent.slots for name, agent in agents if context.gate.on(agent, now) is None}
 
     async def drain(self, interruption: Interruption | None) -> None:
         """Claim nothing more; interrupt what runs, or (None) let go of it without touching it."""
@@ -172,7 +174,10 @@ class Dispatcher:
             hit("dispatcher.claimed", task=claim.task.id)
             self.claimed += 1
             self.run(claim)
-        return await context.backend.next_due(now) if free else None
+        if not free:
+            return None
+        due = await context.backend.next_due(now), context.gate.next_opening(now)
+        return min((one for one in due if one is not None), default=None)
 
     async def _find_unknown(self) -> None:
         """Leases of ours that nobody here runs: the answer that told of them was lost on the way, or the runner gave up

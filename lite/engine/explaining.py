@@ -47,6 +47,7 @@ async def explain_task(context: Context, task: Task, status: Status | None) -> E
             booked=Counter(one.assigned for one in booked),
             cause=cause[0] if cause else None,
             status=status,
+            hold=context.gate.on(context.settings.agents.get(task.spec.agent), context.clock.now()),
             parkings=await _parkings(context, task) if task.reason in _PARKED else 0,
         ),
     )

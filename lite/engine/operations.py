@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from lite.engine.accounting import sum_up
+from lite.engine.accounts import release, release_logged_in
 from lite.engine.agents import AgentInfo, look_at_agents
 from lite.engine.answering import AnswerOperations
 from lite.engine.explaining import explain_task
@@ -24,6 +25,7 @@ from lite.model.run import Run, RunQuery, RunSpec, Submission
 from lite.model.settings import Settings
 from lite.model.task import Task, TaskQuery
 from lite.model.worker import Worker, WorkerState
+from lite.rules.accounts import Hold
 from lite.rules.compile import compile_plan
 from lite.rules.costs import By, Cost
 from lite.rules.explain import Explanation
@@ -139,7 +141,13 @@ class Operations(AnswerOperations):
         return WorkerOperations(self._supervisor)
 
     async def agents(self) -> Sequence[AgentInfo]:
+        await release_logged_in(self._context)
         return await look_at_agents(self._context)
+
+    async def release(self, ref: str) -> Hold:
+        """Let the tasks of a held account go, by its name or an agent's. Raises `NotFound`."""
+        self._supervisor.dispatcher.wake()
+        return await release(self._context, ref, "user")
 
     def now(self) -> int:
         """Wall time, ms."""

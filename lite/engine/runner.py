@@ -11,6 +11,7 @@ from pathlib import Path
 from lite.aio.probe import hit
 from lite.aio.tasks import Jobs
 from lite.engine.accounting import accounted
+from lite.engine.accounts import hold_for
 from lite.engine.context import Context
 from lite.engine.fence import Fence
 from lite.engine.judgement import Interruption, judge
@@ -236,8 +237,10 @@ class Runner:
             verdict = await asyncio.to_thread(self._transcript.end, ended)
         if not self.lost:
             self._publish(Status(Activity.STOPPED, "holder", "exit", self._context.clock.now()))
-        now = self._context.clock.now()
-        return judge(ended, verdict, self._interruption, _read_output(directory), now=now)
+        agent, now = self._context.agent(self.task.spec.agent, self.task.spec.provider), self._context.clock.now()
+        if verdict is not None and self._interruption is None and not self.lost:
+            await hold_for(self._context, agent, verdict)  # before the task is queued again
+        return judge(ended, verdict, self._interruption, _read_output(directory), now=now, gated=agent.gate)
 
     async def _follow(self, executor: Executor, handle: str, transcript: Transcript) -> None:
         try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from lite import __version__
 from lite.aio.probe import hit
 from lite.aio.service import Service, ServiceHealth
+from lite.engine.accounts import Accounts
 from lite.engine.context import Context
 from lite.engine.dispatcher import SHUTDOWN, Dispatcher
 from lite.engine.intake import Intake
@@ -64,6 +65,7 @@ class Supervisor:
         self.sessions = Sessions()
         self.dispatcher = Dispatcher(context, self.sessions, alone=alone)
         self.orchestrator = Orchestrator(context, self.dispatcher.wake)
+        self.accounts = Accounts(context, self.dispatcher.wake)
         self.registry = Registry(context, self.sessions, self.dispatcher.registered)
         self.rescuer = Rescuer(context, self.sessions, self.dispatcher, alone=alone)
         self.reloader = Reloader(
@@ -95,6 +97,7 @@ class Supervisor:
             *((self.orchestrator.service,) if self._orchestrates else ()),
             *((self.dispatcher.service, self.registry.service) if self._works else ()),
             self.rescuer.service,
+            *(() if self._alone else (self.accounts.service,)),
             self.reloader.service,
             *((self.intake.service,) if self.intake is not None else ()),
             *((self.reloader.hearing,) if self.context.bridge is not None else ()),
@@ -107,6 +110,7 @@ class Supervisor:
         self.stop_asked = asyncio.get_running_loop().create_future()
         await context.backend.open()
         try:
+            await self.accounts.catch_up()
             if self._works:
                 for executor in context.executors.values():
                     await executor.open()

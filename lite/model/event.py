@@ -30,6 +30,8 @@ class EventKind(StrEnum):
     WORKER_JOINED = "worker.joined"
     WORKER_LEFT = "worker.left"
     WORKER_CORDONED = "worker.cordoned"
+    ACCOUNT_HELD = "account.held"
+    ACCOUNT_RELEASED = "account.released"
     CONFIG_RELOADED = "config.reloaded"
     CONFIG_REJECTED = "config.rejected"
     SESSION_WAITING = "session.waiting"

@@ -9,6 +9,7 @@ from lite.model.session import Status
 from lite.model.settings import Settings
 from lite.model.task import Reason, State, Task
 from lite.model.worker import Worker, WorkerState
+from lite.rules.accounts import Hold
 from lite.rules.fleet import Fleet
 from lite.rules.lanes import blocker
 from lite.rules.place import place
@@ -31,6 +32,7 @@ class Evidence:
     booked: Mapping[str, int] = field(default_factory=dict)
     cause: Task | None = None
     status: Status | None = None
+    hold: Hold | None = None  # on its agent's account
     parkings: int = 0  # attempts in a row, up to the last one, that ended in being parked
 
     @property
@@ -52,6 +54,7 @@ def hindrances(task: Task, evidence: Evidence) -> Iterator[Hindrance]:
     yield from _unrouted(task, evidence)
     yield from _needs(task, evidence)
     yield from _lane(task, evidence)
+    yield from _held(evidence)
     yield from _delay(task, evidence)
     yield from _touches(task, evidence)
     yield from _workers(task, evidence)
@@ -80,6 +83,18 @@ def _lane(task: Task, evidence: Evidence) -> Iterator[Hindrance]:
     if before is not None:
         text = f"waits in lane {task.spec.lane} behind {before.spec.name} ({before.state.value})"
         yield Hindrance("lane", text, f"qd explain {before.id}")
+
+
+def _held(evidence: Evidence) -> Iterator[Hindrance]:
+    hold = evidence.hold
+    if hold is None:
+        return
+    said = f' ("{hold.message}")' if hold.message else ""
+    how_long = f"for {span(evidence.now - hold.since)} by now"
+    if hold.until is not None:
+        how_long = f"for {span(hold.until - evidence.now)} more"
+    text = f"is held: account {hold.account}: {hold.reason.replace('-', ' ')}{said} {how_long}"
+    yield Hindrance("held", text, f"qd agents release {hold.account}")
 
 
 def _delay(task: Task, evidence: Evidence) -> Iterator[Hindrance]:

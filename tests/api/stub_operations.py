@@ -21,6 +21,7 @@ from lite.model.session import Activity, Inspection, Status
 from lite.model.settings import Agent, Settings
 from lite.model.task import State, Task, TaskQuery, TaskSpec, Waiting
 from lite.model.worker import Worker
+from lite.rules.accounts import Hold
 from lite.rules.costs import By, Cost
 from lite.terminal import packets
 from lite.transcripts.reader import transcript_size
@@ -250,6 +251,12 @@ class StubOperations:
         task = await self.task(ref)
         self.calls.append(("send", data))
         return Sent("delivered") if task.state is State.RUNNING else Sent("refused", "the task is not running")
+
+    async def release(self, ref: str) -> Hold:
+        self.calls.append(("release", ref))
+        if ref != "claude":
+            raise NotFound(f"account {ref!r} is not held")
+        return Hold("claude", "not-logged-in", "run /login", 7)
 
     async def answer(self, ref: str, answer: Answer, *, here: bool = False) -> Sent:
         self.calls.append(("answer", (ref, answer)))

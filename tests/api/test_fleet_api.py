@@ -33,6 +33,14 @@ async def test_agents_tell_what_is_missing_and_no_secrets(http: httpx.AsyncClien
     assert "hunter2" not in answered.text + (await http.get("/v1/config")).text
 
 
+async def test_a_held_account_is_released_by_its_name(http: httpx.AsyncClient) -> None:
+    released = await http.post("/v1/accounts/release", json={"account": "claude"})
+    told = {"account": "claude", "reason": "not-logged-in", "message": "run /login", "since": 7}
+    assert released.json() == told
+    assert (await http.post("/v1/accounts/release", json={"account": "x"})).status_code == 404
+    assert (await http.post("/v1/accounts/release", json={})).status_code in (400, 422)
+
+
 async def test_the_configuration_with_its_origins_and_a_reload(
     http: httpx.AsyncClient, operations: StubOperations
 ) -> None:

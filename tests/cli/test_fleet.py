@@ -44,6 +44,8 @@ AGENT = {
     "path": "",
     "version": "",
     "problem": "claude is not on PATH",
+    "account": "claude",
+    "held": "",
 }
 RUN = {
     "id": "01run",

@@ -10,7 +10,7 @@ import pytest
 from lite.errors import IllegalState
 from tests.cli.conftest import Qd
 from tests.cli.fake import FakeSupervisor, event, task
-from tests.cli.test_fleet import WORKER
+from tests.cli.test_fleet import AGENT, WORKER
 
 ONE, TWO = task(1)["id"], task(2)["id"]
 
@@ -131,3 +131,16 @@ def test_down_counts_only_what_runs_here(qd: Qd, supervisor: FakeSupervisor) -> 
     assert [query for _, path, query, _ in supervisor.asked if path == "/v1/tasks"] == [
         {"state": ["running"], "worker": ["w-1"]}
     ]
+
+
+def test_agents_shows_whose_account_is_held_and_releases_it(qd: Qd, supervisor: FakeSupervisor) -> None:
+    agent = AGENT | {"problem": "", "account": "claude:/srv", "held": "not-logged-in: run /login"}
+    supervisor.routes["GET", "/v1/agents"] = [agent]
+    out = qd("agents").out
+    assert "claude:/srv" in out
+    assert "held: not-logged-in: run /login" in out
+    released = {"account": "claude:/srv", "reason": "not-logged-in", "message": "", "since": 1}
+    supervisor.routes["POST", "/v1/accounts/release"] = released
+    assert "claude:/srv is not held any more" in qd("agents", "release", "claude:/srv").err
+    assert supervisor.bodies("POST", "/v1/accounts/release") == [{"account": "claude:/srv"}]
+    assert qd("agents", "release").code == 2

@@ -288,6 +288,8 @@ def agent_json(name: str, **fields: Any) -> dict[str, Any]:
         "path": f"/usr/bin/{name}",
         "version": "1.0",
         "problem": "",
+        "account": "scripted",
+        "held": "",
     }
     return made | fields
 

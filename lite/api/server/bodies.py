@@ -13,6 +13,7 @@ from lite.engine.questions import Answer
 from lite.errors import UsageError
 
 __all__ = [
+    "Account",
     "Answering",
     "Attach",
     "Cancel",
@@ -31,6 +32,7 @@ for _body in (
     messages.CancelBody,
     messages.SendBody,
     messages.AnswerBody,
+    messages.AccountBody,
     messages.AttachBody,
     messages.CordonBody,
     messages.ShutdownBody,
@@ -40,6 +42,7 @@ for _body in (
 Submit = Annotated[messages.SubmitBody, Body()]
 Plan = Annotated[messages.PlanBody, Body()]
 Send = Annotated[messages.SendBody, Body()]
+Account = Annotated[messages.AccountBody, Body()]
 Answering = Annotated[messages.AnswerBody, Body()]
 Cancel = Annotated[messages.CancelBody | None, Body()]
 Attach = Annotated[messages.AttachBody | None, Body()]

@@ -215,6 +215,8 @@ def agent_json(info: AgentInfo) -> AgentJson:
         "path": info.path,
         "version": info.version,
         "problem": info.problem,
+        "account": info.account,
+        "held": f"{info.hold.reason}: {info.hold.message}".rstrip(": ") if info.hold is not None else "",
     }
 
 

@@ -40,6 +40,13 @@ def router(operations: Operations) -> APIRouter:
         """Each agent's program is looked for and asked for its version."""
         return await answer_list(await operations.agents(), agent_json)
 
+    @routes.post("/accounts/release", responses=described(messages.AccountJson))
+    async def release(body: bodies.Account) -> Response:
+        """Let the tasks of a held account go: somebody has logged in, or paid."""
+        hold = await operations.release(body["account"])
+        told = {"account": hold.account, "reason": hold.reason, "message": hold.message, "since": hold.since}
+        return answer(told)
+
     @routes.get("/costs", responses=described(messages.CostsJson))
     async def costs(by: CostsBy = "agent", since: Since = 0) -> Response:
         """What the attempts that have ended used and cost, by agent, run, day (UTC), task or model."""
