@@ -72,7 +72,8 @@ class Questions:
             return True
         if isinstance(not_so := data.get("refused"), str) and not_so in self._open:
             self.told.discard(not_so)
-            self.refused[not_so] = event.text or "the agent did not take it"
+            why = data.get("why")
+            self.refused[not_so] = event.text or (why if isinstance(why, str) and why else "the agent did not take it")
             return True
         return False
 
@@ -106,8 +107,6 @@ def why_not(waiting: Waiting | None, answer: Answer) -> str:
         return "it asks in its terminal, where only it knows what means yes: answer it in words"
     if answer.decision == "allow" and waiting.kind != "approval":
         return "it asks for an answer in words, not for approval"
-    if answer.decision == "answer" and waiting.kind == "approval" and waiting.ref:
-        return "it asks for approval: approve or deny it"
     return ""
 
 

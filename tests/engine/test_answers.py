@@ -97,7 +97,7 @@ async def test_two_answers_at_once_are_one(make: Make) -> None:
 
 async def test_what_the_program_refuses_stays_asked(make: Make) -> None:
     def refuses(data: bytes) -> bytes:
-        return said("message", "it changed its mind", refused=json.loads(data)["answer"])
+        return said("message", refused=json.loads(data)["answer"], why="it changed its mind")
 
     engine = await started(make, asking(ASKS, replies=refuses))
     waiting = await waits(engine)
@@ -148,7 +148,7 @@ TYPED = Waiting("t-1-ab", "question", "which?", "h")
 
 @pytest.mark.parametrize(
     ("waiting", "offers"),
-    [(APPROVAL, ("approve", "deny")), (QUESTION, ("deny", "answer")), (TYPED, ("answer",))],
+    [(APPROVAL, ("approve", "deny", "answer")), (QUESTION, ("deny", "answer")), (TYPED, ("answer",))],
 )
 def test_each_kind_of_question_has_its_verbs(waiting: Waiting, offers: tuple[str, ...]) -> None:
     assert verbs(waiting) == offers
