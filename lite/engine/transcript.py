@@ -66,7 +66,8 @@ class Transcript:
                 kind, payload = packet
                 if kind == packets.OUTPUT:
                     offset, source, data = packets.parse_output(payload)
-                    self._take(offset, source, data)
+                    for event in self._take(offset, source, data):
+                        self._on_event(event)
                     self._tell()
                 elif kind == packets.EXIT:
                     return
@@ -74,7 +75,8 @@ class Transcript:
             await stream.aclose()
 
     def end(self, outcome: Outcome) -> Verdict:
-        """Read what the live stream did not bring, close the file and give the provider's verdict."""
+        """Read what the live stream did not bring, close the file and give the provider's verdict. In any thread: the
+        program has ended, so what it says here calls for nothing any more but the verdict."""
         try:
             recording = Recording(self._directory)
             while chunk := recording.read(self.offset, _CHUNK):
@@ -98,18 +100,18 @@ class Transcript:
         news, self._news = self._news, asyncio.Event()
         news.set()
 
-    def _take(self, offset: int, source: int, data: bytes) -> None:
+    def _take(self, offset: int, source: int, data: bytes) -> list[AgentEvent]:
+        events: list[AgentEvent] = []
         if offset + len(data) <= self.offset:
-            return
+            return events
         if offset < self.offset:
             data = data[self.offset - offset :]
         begin = max(self.offset, offset)
         self.offset = begin + len(data)
         stream = _STREAMS.get(source)
         if stream is None:
-            return
+            return events
         entries: list[Entry] = []
-        events: list[AgentEvent] = []
         for end, part in _by_lines(data):
             found = self._parser.feed(stream, part)
             events.extend(found)
@@ -117,8 +119,7 @@ class Transcript:
             if stream == "err":
                 entries.extend(self._line_of_stderr(line, begin + end) for line in self._stderr.feed(part))
         self._write(entries)
-        for event in events:
-            self._on_event(event)
+        return events
 
     def _line_of_stderr(self, line: bytes | Oversized, offset: int) -> Entry:
         head = line.head if isinstance(line, Oversized) else line
