@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from providers.base import Capabilities, Launch, Parser, Request
+from providers.base import Capabilities, Launch, Limits, Parser, Request
 from providers.checks import Kinds, check_argv, check_mode, check_options, check_text
 from providers.driven import DRIVEN_OPTIONS, DrivenParser, check_driven, driven_launch
 from providers.errors import InvalidRequest
@@ -24,6 +24,7 @@ _OPTIONS: Kinds = {
     "mcp_servers": list,  # as the protocol writes them
     "add_dirs": list,
 }
+_LIMITS = Limits(idle_ms=15 * 60_000, steps=500, retries=10)  # nobody knows which agent it is
 
 
 class AcpProvider:
@@ -32,7 +33,7 @@ class AcpProvider:
     name = "acp"
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(modes=("headless",), resume=True, events=True, answers=True)
+        return Capabilities(modes=("headless",), resume=True, events=True, answers=True, limits=_LIMITS)
 
     def validate(self, request: Request) -> None:
         check_mode(request, self.capabilities(), self.name)

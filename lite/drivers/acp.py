@@ -93,6 +93,8 @@ class Acp:
         answer = await self._request("session_prompt", PromptRequest(session_id=self._session, prompt=blocks), None)
         self._prompting = False
         self._updates.end_turn(answer, answer)
+        if answer.get("stopReason") == "end_turn" and (tool := self._updates.stopped_at):
+            return Outcome(False, f"it stopped where it was not allowed to: {tool}", Failure.TOOL_REFUSED)
         return _ended(answer, self._updates.final)
 
     async def _greet(self) -> dict[str, Any]:
@@ -203,6 +205,8 @@ class Acp:
         data = {"tool": name, "tool_id": text_of(call.get("toolCallId"))[:200]}
         answer = await self._desk.ask("approval", asked_text(call), options, data, said)
         chosen = _chosen(answer, options)
+        if chosen is None or any(one.id == chosen and one.allows is False for one in options):
+            self._updates.refused(name)
         if chosen is None:
             return RequestPermissionResponse(outcome=DeniedOutcome(outcome="cancelled"))
         return RequestPermissionResponse(outcome=AllowedOutcome(outcome="selected", option_id=chosen))
@@ -214,9 +218,7 @@ _ALLOWS = {"allow_once": True, "allow_always": True, "reject_once": False, "reje
 def _option(said: dict[str, Any]) -> Option:
     kind = text_of(said.get("kind"))
     name = text_of(said.get("name"))
-    # what holds for longer than this once is taken only when a person names it, or when there is nothing else
-    name = f"{name} (always)" if kind.endswith("_always") and "always" not in name.lower() else name
-    return Option(text_of(said.get("optionId")), name, _ALLOWS.get(kind))
+    return Option(text_of(said.get("optionId")), name, _ALLOWS.get(kind), kind.endswith("_always"))
 
 
 def _chosen(answer: Answer, options: list[Option]) -> str | None:
@@ -225,7 +227,8 @@ def _chosen(answer: Answer, options: list[Option]) -> str | None:
         return answer.text
     wanted = {"allow": True, "deny": False}.get(answer.decision)
     fitting = [one for one in options if wanted is not None and one.allows is wanted]
-    once = [one for one in fitting if "always" not in one.name.lower()]
+    # what holds for longer than this once is taken only when a person names it, or when there is nothing else
+    once = [one for one in fitting if not one.lasting]
     return next((one.id for one in (*once, *fitting)), None)
 
 

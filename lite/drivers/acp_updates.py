@@ -26,12 +26,15 @@ class Updates:
         self.replaying = False
         self.replayed = 0
         self.final = ""  # the last message
+        self._repeats = 0
         self._lines = lines
         self._message: list[str] = []
         self._message_id: object = None
+        self._fresh_call = False  # since the last message nothing else was done
         self._size = 0
         self._thought: list[str] = []
         self._tools: dict[str, _Tool] = {}
+        self._refused = ""  # a tool, and nothing was said since
         self._cost: float | None = None
         self._cost_before: float | None = 0.0
 
@@ -55,6 +58,7 @@ class Updates:
                     self._flush_thought()
             case "tool_call" | "tool_call_update":
                 self.flush()
+                self._fresh_call = False
                 self._tool(update, raw)
             case _:
                 self._lines.say(EventKind.UNKNOWN, _plan(update), {"type": _word(kind)}, raw)
@@ -65,6 +69,15 @@ class Updates:
         tool = self._remember(call)
         self._begin(tool, raw)
         return tool.name
+
+    def refused(self, tool: str) -> None:
+        """It was not allowed to."""
+        self._refused = tool
+
+    @property
+    def stopped_at(self) -> str:
+        """The tool whose refusal was the end of the work, "" when the agent went on."""
+        return self._refused
 
     def begin_turn(self, fresh: bool) -> None:
         """From here on it is this attempt's work; what a loaded conversation cost before is not known when not told."""
@@ -103,6 +116,7 @@ class Updates:
             self._flush_message()
             self._message_id = update.get("messageId")
         text = _content(update.get("content"))
+        self._refused = "" if text.strip() else self._refused
         self._lines.say(EventKind.DELTA, text, {}, raw)
         self._size += len(text)
         if self._size <= _MESSAGE_KEPT:
@@ -116,6 +130,11 @@ class Updates:
         text = "".join(self._message)
         data = {"cut": {"text": self._size}} if self._size > _MESSAGE_KEPT else {}
         self._message, self._size = [], 0
+        if text and text == self.final and self._fresh_call:
+            # a cut answer is asked for again, by some for ever, and told as one more message
+            self._repeats += 1
+            self._lines.say(EventKind.RETRY, "the agent begins its answer again", {"attempt": self._repeats})
+        self._fresh_call = True
         if text:
             self.final = text
             self._lines.say(EventKind.MESSAGE, text, data)
@@ -127,9 +146,8 @@ class Updates:
 
     def _tool(self, update: dict[str, Any], raw: Any) -> None:
         tool = self._remember(update)
-        status = update.get("status")
-        # some announce a tool before they know what it is given
-        if tool.given or status != "pending":
+        status = text_of(update.get("status"))
+        if status != "pending":  # some announce a tool before they know all that it is given
             self._begin(tool, raw)
         if status in _OVER and not tool.over:
             tool.over = True
@@ -171,8 +189,9 @@ class _Tool:
 
 
 def asked_text(call: dict[str, Any]) -> str:
-    """All a person must know to allow a tool: its title, what it is given, what it would write."""
-    parts = [text_of(call.get("title")) or "a tool"]
+    """All a person must know to allow a tool: its kind and title, what it is given, what it would write."""
+    kind, title = text_of(call.get("kind")), text_of(call.get("title")) or "a tool"
+    parts = [f"{kind}: {title}" if kind else title]
     given = call.get("rawInput")
     if given:
         parts.append(json.dumps(given, ensure_ascii=False, indent=1, default=str))

@@ -102,10 +102,11 @@ class Agent:
         if self._signal_all(signal.SIGTERM):
             await asyncio.sleep(_LEFTOVER_SECONDS)
             self._signal_all(signal.SIGKILL)
-        for job in (self._stderr, self._waiting):
-            if job is not None:
-                await asyncio.wait({job}, timeout=_DRAIN_SECONDS)
-                job.cancel()
+        if self._waiting is not None:
+            self._waiting.cancel()
+        if self._stderr is not None:
+            await asyncio.wait({self._stderr}, timeout=_DRAIN_SECONDS)
+            self._stderr.cancel()
 
     def _signal_all(self, signum: int) -> int:
         """How many of its processes were reached."""

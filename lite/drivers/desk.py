@@ -23,11 +23,12 @@ Asked = Literal["approval", "question"]
 
 
 class Option(NamedTuple):
-    """One way to settle a request; `allows` is None when it is neither yes nor no."""
+    """One way to settle a request. `allows`: None is neither yes nor no; `lasting`: it settles later ones too."""
 
     id: str
     name: str
     allows: bool | None
+    lasting: bool = False
 
 
 class Answer(NamedTuple):
@@ -73,7 +74,7 @@ class Desk:
             return by_policy
         digest = text_hash(text)
         pending = _Pending(digest, kind, options, asyncio.get_running_loop().create_future())
-        shown = [{"id": one.id[:200], "name": one.name[:200], "allows": one.allows} for one in options[:20]]
+        shown = [{**one._asdict(), "id": one.id[:200], "name": one.name[:200]} for one in options[:20]]
         said = {"id": ident, "kind": kind, "hash": digest, "options": shown, **more}
         if self._wait is not None:
             said["wait_ms"] = round(self._wait * 1000)

@@ -46,9 +46,9 @@ async def drive(spec: Spec, begin: Begin) -> int:
     lines = Lines()
     try:
         outcome = await _conversation(spec, begin, lines)
+        lines.say(EventKind.RESULT, outcome.text, outcome.data())
     except BrokenPipeError:
         return 1  # nobody reads: the holder is gone, and with it everything
-    lines.say(EventKind.RESULT, outcome.text, outcome.data())
     return 0 if outcome.ok else 1
 
 
@@ -107,6 +107,8 @@ async def _outcome(talk: Job, agent: Agent) -> Outcome:
         return failed.outcome
     except Gone:
         return await _gone(agent)
+    except BrokenPipeError:
+        raise
     except Exception as error:  # whatever a hostile agent found: an outcome, and the traceback on stderr
         traceback.print_exc()
         return Outcome(False, f"the driver failed: {type(error).__name__}: {error}"[:_WORDS_KEPT], Failure.AGENT)

@@ -64,9 +64,11 @@ _BY_WORDS = tuple(
         (r"ECONNREFUSED|ENOTFOUND|ECONNRESET|EAI_AGAIN|ETIMEDOUT|fetch failed|unable to connect", _CONNECTION),
         (r"connection (?:refused|error)|network (?:error|is unreachable)", _CONNECTION),
         (r"stream (?:ended|closed|disconnected)|premature close|terminated mid|incomplete (?:response|json)", _CUT),
-        (r"api.?key|unauthori[sz]ed|unauthenticated|not logged in|log ?in (?:again|first|required)", _LOGIN),
+        (r"\b40[13]\b|authentication_error|api.?key|unauthori[sz]ed|unauthenticated|not logged in", _LOGIN),
+        (r"log ?in (?:again|first|required)", _LOGIN),
         (r"authenticat\w+ (?:required|failed|error|expired)|invalid (?:credentials|token)|auth method", _LOGIN),
         (r"(?:model|deployment)\S* (?:\S+ ){0,4}(?:not found|not exist|not supported|invalid|unknown)", _MODEL),
+        (r"\b404\b|not_found_error", _MODEL),
         (r"(?:unknown|invalid|no such|unsupported) model", _MODEL),
         (r"internal server error|bad gateway|gateway timeout|\b50[0-4]\b", _OVERLOADED),
     )

@@ -1,0 +1,68 @@
+"""The parts of a driver by themselves: bounded lines, failures by their words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lite.drivers.lines import MAX_LINE, encode
+from lite.drivers.outcome import judge
+from providers.base import EventKind, Failure
+
+_LONG = "\x1b" * (300 << 10)
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=9) | st.sampled_from([_LONG, "ä" * 700_000]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.sampled_from(["", "short", _LONG, _LONG * 9]), st.dictionaries(st.text(max_size=5), _VALUES), _VALUES)
+def test_no_line_is_longer_than_1_mib_and_each_is_an_object(text: str, data: dict[str, Any], raw: Any) -> None:
+    line = encode(EventKind.MESSAGE, text, data, raw)
+    assert len(line) <= MAX_LINE
+    assert line.count(b"\n") == 1
+    said = json.loads(line)
+    assert said["kind"] == "message"
+    if len(json.dumps([text, data, raw])) < 100_000:
+        assert (said["text"], said["data"]) == (text, data)
+    if said["text"] != text:
+        assert said["data"]["cut"]["text"] == len(text)
+
+
+def test_a_wide_and_deep_value_is_bounded_too() -> None:
+    wide: Any = "x" * 150
+    for _ in range(4):
+        wide = {str(number): wide for number in range(21)}
+    line = encode(EventKind.TOOL_USE, "t", {"id": "1", "input": wide}, wide)
+    assert len(line) <= MAX_LINE
+    assert json.loads(line)["data"]["id"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "reason", "infrastructure"),
+    [
+        ("429 Too many requests", None, Failure.RATE_LIMIT, True),
+        ("You exceeded your current quota", 429, Failure.USAGE_LIMIT, True),
+        ("Internal error", 429, Failure.RATE_LIMIT, True),
+        ("The model is overloaded", 500, Failure.OVERLOADED, True),
+        ("something odd", 502, Failure.OVERLOADED, True),
+        ("connect ECONNREFUSED 127.0.0.1:9", None, Failure.CONNECTION, True),
+        ("API key not valid. Please pass a valid API key.", 400, Failure.NOT_LOGGED_IN, False),
+        ("fake 404: not_found_error", 500, Failure.BAD_MODEL, False),
+        ("model small-7 not found", None, Failure.BAD_MODEL, False),
+        ("cannot read the file", None, Failure.AGENT, False),
+    ],
+)
+def test_a_failure_is_known_by_its_words(text: str, status: int | None, reason: Failure, infrastructure: bool) -> None:
+    found = judge(text, status)
+    assert (found.reason, found.infrastructure, found.text, found.ok) == (reason, infrastructure, text, False)
+
+
+def test_when_it_may_go_better_is_read_from_words() -> None:
+    assert judge("rate limit: retry after 2m").after_ms == 120_000
+    assert judge("no such thing: retry after 2m").after_ms is None
