@@ -21,7 +21,7 @@ class Row:
     config: Config
     reasons: Mapping[str, str] = field(default_factory=dict)  # case -> the reason, where it is not the usual one
     unlike: Mapping[str, str] = field(default_factory=dict)  # case -> why it cannot be asked of this program
-    cost: bool = False  # it reports money
+    cost: str = ""  # how its cost is known; "" when it is not
     limited: Config | None = None  # as a subscriber, where there are such
 
     def __repr__(self) -> str:
@@ -86,10 +86,10 @@ def _opencode(url: str, folder: Path) -> dict[str, Any]:
 
 
 ROWS: tuple[Row, ...] = (
-    Row("claude", "anthropic", _claude, cost=True, limited=_claude_subscribed),
+    Row("claude", "anthropic", _claude, cost="reported", limited=_claude_subscribed),
     Row("codex", "responses", _codex),
-    Row("gemini", "gemini", _gemini),
-    Row("opencode", "completions", _opencode, cost=True),
+    Row("gemini", "gemini", _gemini, cost="estimated"),
+    Row("opencode", "completions", _opencode, cost="reported", reasons={"cut": "connection"}),
 )
 
 

@@ -11,7 +11,7 @@ import pytest
 from providers.registry import Registry
 from tests.real.agents import Row
 from tests.real.install import programs
-from tests.real.models.scenarios import CREATED, LONG, RAN
+from tests.real.models.scenarios import CREATED, LONG, LONG_LINES, RAN, long_line
 from tests.real.models.talk import TOKENS_IN, TOKENS_OUT
 from tests.real.stage import SECONDS, Stage
 from tests.support.fleet import until
@@ -20,11 +20,12 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 
 def check_usage(stage: Stage, task: dict[str, object], calls: int) -> None:
-    """What the model server counted is what the task was told to have used, at the least."""
+    """What the model server told of is what the task is told to have used."""
     assert task["tokens_in"] == calls * TOKENS_IN, stage.describe()
     assert task["tokens_out"] == calls * TOKENS_OUT
-    assert task["cost_source"] == "reported"
-    assert (task["cost_usd"] is not None) is stage.row.cost
+    if stage.row.cost:
+        assert task["cost_source"] == stage.row.cost
+    assert (task["cost_usd"] is not None) is bool(stage.row.cost)
 
 
 def test_its_version_is_the_pinned_one(row: Row) -> None:
@@ -159,8 +160,8 @@ def test_a_limit_of_the_account_parks_the_task_until_it_is_over(stage: Stage) ->
 def test_2_mb_of_output(stage: Stage) -> None:
     task = stage.run("scenario=long")
     assert task["state"] == "succeeded", stage.describe()
-    assert task["output"].startswith("0123456789abcdef")
+    assert task["output"].startswith(long_line(0))
     recorded = stage.recorded(task["id"])
     assert len(recorded) >= LONG
-    assert recorded.count(b"0123456789abcdef") >= LONG // 17
+    assert long_line(LONG_LINES - 1).strip().encode() in recorded
     check_usage(stage, task, 1)

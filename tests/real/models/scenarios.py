@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from hashlib import sha256
 
 from tests.real.models.talk import Asked, Call, Reply
 
-LONG = 2 << 20  # bytes
+LONG = 2 << 20  # bytes, at the least
+LONG_LINES = LONG // 77 + 1
 SLOW_SECONDS = 300
 _WORD = re.compile(r"\b(scenario|path|remember|status|wait|until)=([^\s\"'<>\\]+)")
 CREATED = "written by the agent\n"
@@ -83,10 +85,13 @@ def _failure(name: str, told: dict[str, str]) -> Reply:
 
 
 def _long() -> Iterator[str]:
-    line = "0123456789abcdef" * 4 + "\n"
-    piece = line * 252  # some 16 KB
-    for _ in range(LONG // len(piece) + 1):
-        yield piece
+    """Numbered lines, no two alike: some programs end what repeats itself."""
+    for first in range(0, LONG_LINES, 100):
+        yield "".join(long_line(at) for at in range(first, min(first + 100, LONG_LINES)))
+
+
+def long_line(at: int) -> str:
+    return f"line {at:06} {sha256(str(at).encode()).hexdigest()}\n"
 
 
 def _write(asked: Asked, path: str, content: str) -> Call:
