@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import signal
 import tty
@@ -11,6 +13,8 @@ from typing import NamedTuple
 from ptyprocess import PtyProcess
 
 from lite.executors.local.launchfile import LaunchFile
+
+_STDOUT_HELD = 1 << 20  # bytes; what Linux lets every user have
 
 
 class CannotStart(Exception):
@@ -107,4 +111,8 @@ def resolve(name: str, path: str, cwd: str) -> str:
 
 
 def _pipes() -> tuple[tuple[int, int], tuple[int, int]]:
-    return os.pipe(), os.pipe()
+    """Some programs exit without waiting until what they wrote is read: the more stdout holds, the less is lost."""
+    out, err = os.pipe(), os.pipe()
+    with contextlib.suppress(AttributeError, OSError):  # Linux only, and each user has so many pages
+        fcntl.fcntl(out[1], fcntl.F_SETPIPE_SZ, _STDOUT_HELD)
+    return out, err
