@@ -71,6 +71,7 @@ class OpenCodeParser(JsonLinesParser):
         self._error: dict[str, Any] | None = None  # the last one
         self._failing: Cause | None = None  # a call that failed, until one goes well
         self._failed_within = ""  # what its log says of an error of its own
+        self._torn = False  # its last line lacks an end
         self._refused = ""
         self._other_agent = ""
         self._plain: Cause | None = None
@@ -84,7 +85,9 @@ class OpenCodeParser(JsonLinesParser):
     def end(self, exit_code: int | None, signal: int | None) -> Verdict:
         for _ in self._hear(self._log.end()):
             pass
-        return super().end(exit_code, signal)
+        rest = self._read(self._lines.end())
+        self._torn = any(event.data.get("malformed") or event.data.get("skipped_bytes") for event in rest)
+        return self.verdict(exit_code, signal)
 
     def on_object(self, said: dict[str, Any], raw: bytes) -> Iterator[AgentEvent]:
         if not self._session and SESSION_ID.match(session := text_of(said.get("sessionID"))):
@@ -265,6 +268,9 @@ class OpenCodeParser(JsonLinesParser):
 
     def _judge_silence(self) -> Cause:
         """Exit 0 without the last word."""
+        if self._torn:
+            said = "its last words are lost: it ends without waiting until they are read"
+            return Cause(Failure.NO_RESULT, said, infrastructure=True)
         if self._finish == "length":
             return Cause(Failure.AGENT, "its answer was longer than the model may give")
         if self._finish:

@@ -452,6 +452,16 @@ def test_another_agent_than_asked_for_is_no_success() -> None:
     )
 
 
+def test_an_end_torn_off_is_not_the_tasks_failure() -> None:
+    """It exits though its output still waits in the pipe: what was said after is lost, with how it went."""
+    case = transcript("long")
+    torn = judge(case.out[: len(case.out) // 2])
+    assert (torn.reason, torn.infrastructure) == (Failure.NO_RESULT, True)
+    between = judge(case.out[: case.out.rindex(b"\n", 0, -1) + 1])
+    assert (between.reason, between.infrastructure) == (Failure.NO_RESULT, False)
+    assert judge(case.out[:-1]).ok, "only the newline is missing"
+
+
 # launches
 
 RUN = ("opencode", "run", "--format", "json", "--print-logs", "--log-level", "ERROR")
