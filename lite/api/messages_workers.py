@@ -20,7 +20,7 @@ class LeaseJson(TypedDict):
     `token` fences: show it with the task in everything said of this lease. `prompt` has its needs' outputs filled in;
     `needs` are these outputs by name. `resume`: the agent's conversation to go on with, "" for none. `handle`: what the
     worker has recorded of this attempt. What a program writes to the file that `$QD_OUTPUT` names (the worker sets it)
-    is the output to finish with."""
+    is the output to finish with. `secrets`: variable -> name of a secret; values are the worker's own to have."""
 
     task: str
     attempt: int
@@ -39,6 +39,7 @@ class LeaseJson(TypedDict):
     http: HttpCallBody | None
     cwd: str
     env: dict[str, str]
+    secrets: dict[str, str]
     needs: dict[str, str | None]
     timeout_ms: int | None
     idle_timeout_ms: int | None

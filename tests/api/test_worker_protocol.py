@@ -18,7 +18,7 @@ from lite.backends.memory import MemoryBackend
 from lite.backends.sqlite import SqliteBackend
 from lite.engine.worker_operations import Wanted
 from lite.executors.fake import Behaviour
-from lite.model.settings import Agent
+from lite.model.settings import Agent, Secret
 from lite.model.task import ClaimRequest, State
 from lite.ports import Backend
 from tests.support.engines import SETTINGS, Engine
@@ -184,12 +184,23 @@ async def test_a_whole_life(site: Site) -> None:
         "QD_SESSION": f"{given['task']}-1",
         "QD_IDEMPOTENCY_KEY": given["task"],
     }
+    assert given["secrets"] == {}
     assert (given["command"], given["ttl_ms"], given["attempt"], given["model"]) == ([], TTL, 1, "m1")
     await site.end({"worker": "far", "task": given["task"], "token": given["token"]})
     assert (await site.ask("DELETE", "workers/far", by="far")).status_code == 200
     assert code(await site.ask("POST", "workers/far/heartbeat", by="far")) == (404, "not-found")
     assert [one.id for one in await site.engine.operations.workers()] == ["w1"]
     assert (await site.engine.history("one"))[-3:] == ["task.claimed", "task.started", "task.succeeded"]
+
+
+async def test_secrets_are_handed_out_by_name(site: Site) -> None:
+    """Values are fetched by whoever runs a task, and known to nobody else."""
+    site.engine.context.settings = replace(site.engine.context.settings, secrets={"vault": Secret(env="X")})
+    await site.join()
+    await site.engine.submit("a", secrets={"TOKEN": "vault"})
+    (given,) = await site.claim()
+    assert given["secrets"] == {"TOKEN": "vault"}
+    assert "TOKEN" not in given["env"]
 
 
 async def test_nobody_speaks_in_the_name_of_another(site: Site) -> None:

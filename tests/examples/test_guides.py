@@ -25,7 +25,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def test_the_readmes_configuration_routes_its_plan() -> None:
-    plan, config = blocks((ROOT / "README.md").read_text(), "yaml")
+    plan, config, secrets = blocks((ROOT / "README.md").read_text(), "yaml")
     registry = Registry.with_installed()
     settings = load_text(config, "README.md", providers=registry.names(), environ={})
     ids = iter("abc")
@@ -38,6 +38,7 @@ def test_the_readmes_configuration_routes_its_plan() -> None:
         now=0,
     )
     assert [spec.agent for spec in submission.tasks] == ["dev", "dev", "shell"]
+    assert set(load_text(secrets, "README.md", environ={}).secrets) == {"key", "token", "vault", "api"}
     shown = set(re.findall(r"^(\w+):", config, re.MULTILINE))
     assert shown >= {"agents", "routing", "limits", "retry", "lease", "recording"}
 
