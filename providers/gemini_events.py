@@ -30,7 +30,6 @@ class GeminiParser(JsonLinesParser):
         super().__init__()
         self._told = LineSplitter(_LONGEST_LINE)
         self._session = ""
-        self._model = ""
         self._result: dict[str, Any] | None = None
         self._parts: list[str] = []  # of the message that is being written
         self._size = 0
@@ -48,7 +47,7 @@ class GeminiParser(JsonLinesParser):
     def on_object(self, said: dict[str, Any], raw: bytes) -> Iterator[AgentEvent]:
         match said.get("type"):
             case "init":
-                self._session, self._model = text_of(said.get("session_id")), text_of(said.get("model"))
+                self._session = text_of(said.get("session_id"))
                 self._result = None
                 yield AgentEvent(EventKind.INIT, "", {"session": self._session, **_pick(said, ("model",))}, raw)
             case "message" if said.get("role") == "assistant":
@@ -76,7 +75,7 @@ class GeminiParser(JsonLinesParser):
             case "result":
                 yield from self._whole_message()
                 self._result = said
-                usage = _usage(said, self._model)
+                usage = _usage(said)
                 data = {"tokens_in": usage.tokens_in, "tokens_out": usage.tokens_out}
                 yield AgentEvent(EventKind.USAGE, "", data, raw)
                 ok = said.get("status") == "success"
@@ -98,7 +97,7 @@ class GeminiParser(JsonLinesParser):
             reason=cause.reason if cause else "",
             message=self._why(exit_code, signal) if cause else "",
             output=None if cause else self._last_text,
-            usage=_usage(self._result, self._model) if self._result else Usage(),
+            usage=_usage(self._result) if self._result else Usage(),
             session=self._session,
             infrastructure=bool(cause and cause.infrastructure),
             after_ms=cause.after_ms if cause else None,
@@ -175,19 +174,19 @@ def _pick(said: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
     return {key: said[key] for key in keys if said.get(key) is not None}
 
 
-def _usage(result: dict[str, Any], model: str) -> Usage:
-    """Of all models together. What was thought counts in the total only; the program tells no cost, and of a run that
-    reached no model no tokens."""
+def _usage(result: dict[str, Any]) -> Usage:
+    """Of all models together, named for the one that was used most. What was thought counts in the total only; the
+    program tells no cost, and of a run that reached no model no tokens."""
     stats = mapping_of(result.get("stats"))
     tokens_in, tokens_out = count_of(stats.get("input_tokens")), count_of(stats.get("output_tokens"))
     if tokens_in is None or tokens_out is None or not mapping_of(stats.get("models")):
         return Usage()
     total = count_of(stats.get("total_tokens")) or 0
-    models = list(mapping_of(stats.get("models")))
+    models = {name: count_of(mapping_of(one).get("total_tokens")) or 0 for name, one in stats["models"].items()}
     return Usage(
         tokens_in,
         max(tokens_out, total - tokens_in),
         source=Source.REPORTED,
         tokens_cached=count_of(stats.get("cached")),
-        model=models[0] if len(models) == 1 else model,
+        model=max(models, key=lambda name: models[name]),
     )

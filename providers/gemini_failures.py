@@ -76,7 +76,8 @@ _WORDS: tuple[tuple[re.Pattern[str], Cause], ...] = tuple(
 )
 # what only stderr tells, before there is a session
 _TOLD: tuple[tuple[str, Cause], ...] = (
-    ("Error resuming session", Cause(Failure.UNKNOWN_SESSION)),
+    # of a conversation whose first answer failed it keeps nothing; to begin anew is no new failure
+    ("Error resuming session", Cause(Failure.UNKNOWN_SESSION, infrastructure=True)),
     ("Error starting session", Cause(Failure.SESSION_IN_USE)),
     # it waits half a second for its input; the prompt is never empty, so the machine was too busy
     ("No input provided via stdin", Cause(Failure.EXIT, infrastructure=True)),

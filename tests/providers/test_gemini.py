@@ -112,6 +112,15 @@ def test_thoughts_count_as_tokens_out_and_there_is_no_cost() -> None:
     assert usage.source is Source.REPORTED
 
 
+def test_usage_is_of_all_models_and_named_for_the_one_used_most() -> None:
+    case = transcript("auto-model")
+    stats = json.loads(case.out.splitlines()[-1])["stats"]
+    usage = ended(case).usage
+    assert len(stats["models"]) == 2
+    assert usage.tokens_in == sum(one["input_tokens"] for one in stats["models"].values())
+    assert usage.model == max(stats["models"], key=lambda name: stats["models"][name]["total_tokens"])
+
+
 def test_a_run_that_reached_no_model_reports_no_tokens() -> None:
     usage = ended(transcript("loop")).usage
     assert (usage.tokens_in, usage.source) == (None, Source.UNKNOWN)
