@@ -20,6 +20,8 @@ from lite.errors import NotFound, PeerUnavailable, SessionRefused
 from lite.ports import Backend
 from lite.recordings.reader import Recording
 from lite.terminal import packets
+from lite.transcripts.layout import transcript_path
+from lite.transcripts.lines import Lines
 from tests.support.stations import SharedBackend, Station, directory_of, ended, running
 from tui.calls import SocketGateway
 from tui.sessions import Ended, Event, Fresh, Lost, Output, SessionLink
@@ -138,6 +140,50 @@ async def test_typing_and_resizing_reach_the_program_and_its_output_comes_back(f
     terminal.type(b"\x04")
     assert json.loads(await terminal.until(kind=packets.EXIT))["exit_code"] == 0
     await terminal.close()
+
+
+ACTOR = """steps:
+- say: before
+- ask: Go on?
+- tool: Bash
+  input: {command: make}
+  result: made
+- say: after
+"""
+
+
+async def test_what_an_agent_elsewhere_says_is_followed_over_cuts(fleet: Fleet) -> None:
+    session = await running(fleet.backend, await fleet.a.submit_prompt(ACTOR))
+    lines, said, asked = Lines(), [], asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def follow() -> None:
+        with fleet.a.client() as client:
+            for _, data in client.transcript(session, follow=True):
+                said.extend(lines.feed(data))
+                if any(one.kind == "needs_user" for one in said):
+                    loop.call_soon_threadsafe(asked.set)
+
+    following = spawn(asyncio.to_thread(follow), "follow")
+    async with asyncio.timeout(60):
+        await asked.wait()
+        fleet.b.proxy.cut()
+        assert (await fleet.ask("session", session))["transcript"] > 0
+        await fleet.ask("send", session, b"yes\n")
+        await following
+    kept = Lines().feed(transcript_path(directory_of(fleet.b, session)).read_bytes())
+    assert said == kept
+    assert [one.text for one in said if one.kind in ("message", "tool_use")][-2:] == ["Bash", "after"]
+    assert said[-1].kind == "verdict"
+    gateway = SocketGateway(fleet.a.home)
+    try:
+        size = await gateway.transcript_end(session)
+        assert size == transcript_path(directory_of(fleet.b, session)).stat().st_size
+        assert Lines().feed(await gateway.transcript(session, 0, 1 << 20)) == kept
+        followed = [data async for data in gateway.follow_transcript(session, 0)]
+        assert Lines().feed(b"".join(followed)) == kept
+    finally:
+        gateway.close()
 
 
 async def test_a_watcher_elsewhere_cannot_type(fleet: Fleet) -> None:

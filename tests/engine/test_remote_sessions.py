@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from lite.backends.memory import MemoryBackend
 from lite.engine import remote
 from lite.engine.questions import Answer
-from lite.engine.remote import RemoteRecording
+from lite.engine.remote import RemoteRecording, RemoteTranscript
 from lite.engine.session_operations import SendResult
 from lite.errors import NotFound, PeerUnavailable, SessionRefused
 from lite.model.session import Activity, Inspection, Status, session_id
@@ -63,6 +64,12 @@ class FakePeers:
     ) -> AsyncGenerator[Packet, None]:
         self.asked.append(("recording", worker.id, session))
         yield 0x82, b""
+
+    async def transcript(
+        self, worker: Worker, session: str, offset: int, *, follow: bool
+    ) -> AsyncGenerator[Packet, None]:
+        self.asked.append((f"transcript {offset} {follow}", worker.id, session))
+        yield 0x82, b"said"
 
     async def cast(self, worker: Worker, session: str, version: int) -> AsyncGenerator[bytes, None]:
         yield b""
@@ -127,6 +134,23 @@ async def test_a_running_session_is_asked_for_at_the_holder_of_its_lease(scene: 
     assert (found.worker.id, found.start) == ("w2", 3)
     assert {worker for _, worker, _ in scene.peers.asked} == {"w2"}
     assert ("attach True 4", "w2", session) in scene.peers.asked
+
+
+async def test_a_transcript_elsewhere_is_asked_for_where_the_session_is(scene: Scene) -> None:
+    session, _ = await scene.claimed("a", "w2")
+    scene.peers.has["w2"] = {session: SEEN}
+    with pytest.raises(NotFound, match="no transcript"):
+        await scene.operations.find_transcript(session)
+    scene.peers.has["w2"] = {session: replace(SEEN, transcript=0)}
+    with pytest.raises(NotFound):
+        await scene.operations.find_transcript(session, here=True)
+    found = await scene.operations.find_transcript(session)
+    assert isinstance(found, RemoteTranscript)
+    assert [packet async for packet in found.play(7, follow=True)] == [(0x82, b"said")]
+    assert scene.peers.asked[-1] == ("transcript 7 True", "w2", session)
+    scene.peers.silent.add("w2")
+    with pytest.raises(PeerUnavailable):
+        await scene.operations.find_transcript(session)
 
 
 async def test_on_behalf_of_another_worker_nobody_is_asked(scene: Scene) -> None:

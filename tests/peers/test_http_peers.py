@@ -24,6 +24,7 @@ from lite.peers.http_peers import HttpPeers
 from lite.ports import TerminalStream
 from lite.recordings.writer import Writer
 from lite.terminal import packets
+from lite.transcripts.layout import transcript_path
 from tests.api.stub_operations import FakeStream, StubOperations
 from tests.peers.rogue import Answer, frame, http, rogue, says, silent, talks
 from tests.support.cutting import Cutter
@@ -310,6 +311,24 @@ async def test_a_followed_recording_ends_with_exit(peer: Peer, peers: HttpPeers,
     found = [packet async for packet in peers.recording(peer.worker, SESSION, 0, follow=True)]
     assert found[-1] == (packets.EXIT, b"")
     assert b"".join(packets.parse_output(payload)[2] for _, payload in found[:-1]) == recorded
+
+
+async def test_a_transcript_over_cuts(peer: Peer, peers: HttpPeers, tmp_path: Path) -> None:
+    (tmp_path / SESSION).mkdir()
+    said = b"".join(b'{"kind": "message", "text": "%d"}\n' % number for number in range(20_000))
+    transcript_path(tmp_path / SESSION).write_bytes(said)
+    peer.proxy.cut_after = [100_000, 5_000, 200_000]
+    found = b""
+    async for kind, payload in peers.transcript(peer.worker, SESSION, 35, follow=True):
+        if kind == packets.EXIT:
+            break
+        at, _, data = packets.parse_output(payload)
+        assert at == len(found) + 35
+        found += data
+    assert found == said[35:]
+    assert peer.proxy.cuts == 3
+    with pytest.raises(NotFound):
+        _ = [packet async for packet in peers.transcript(peer.worker, "x-1", 0, follow=False)]
 
 
 async def test_a_cast(peer: Peer, peers: HttpPeers, recorded: bytes) -> None:

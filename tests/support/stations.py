@@ -28,7 +28,8 @@ from lite.ports import Backend
 from providers.registry import Registry
 from tests.support.cutting import Cutter
 
-SETTINGS = Settings(agents={"shell": Agent("shell", "shell")}, slots=4, executor="local")
+AGENTS = {"shell": Agent("shell", "shell"), "actor": Agent("actor", "scripted")}
+SETTINGS = Settings(agents=AGENTS, slots=4, executor="local")
 PATIENCE = 2.0  # seconds
 
 
@@ -104,6 +105,12 @@ class Station:
 
     async def submit(self, *command: str, **fields: object) -> Task:
         order = Order(command=command, cwd=self._folder.name, mode="interactive", **fields)  # type: ignore[arg-type]
+        task, _ = await self.operations.submit(order)
+        return task
+
+    async def submit_prompt(self, prompt: str) -> Task:
+        """For the scripted agent, without a terminal."""
+        order = Order(agent="actor", prompt=prompt, cwd=self._folder.name, mode="headless")
         task, _ = await self.operations.submit(order)
         return task
 
