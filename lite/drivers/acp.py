@@ -41,6 +41,7 @@ from providers.parsing import mapping_of, text_of
 _AUTH_REQUIRED = -32000
 _NO_SUCH_METHOD = -32601
 _NOT_FOUND = -32002
+_REPLAY_SECONDS = 2.0
 
 
 def begin(spec: Spec, agent: Agent, desk: Desk, lines: Lines) -> Acp:
@@ -137,10 +138,20 @@ class Acp:
         self._updates.replaying = True
         try:
             opened = await self._request(method, {"sessionId": resume, **params}, unknown=Failure.UNKNOWN_SESSION)
+            await self._all_replayed()
         finally:
             self._updates.replaying = False
         self._session = resume
         return opened
+
+    async def _all_replayed(self) -> None:
+        """Some answer that the conversation is loaded and tell what was said in it afterwards. So it is asked something
+        no agent knows: its refusal comes after all of that."""
+        try:
+            async with asyncio.timeout(_REPLAY_SECONDS):
+                await self._connection.send_request("_quarterdeck/loaded", {})
+        except (TimeoutError, RequestError):
+            pass
 
     async def _choose(self, opened: dict[str, Any]) -> None:
         """The mode and the model that were asked for."""

@@ -254,6 +254,11 @@ def test_an_earlier_conversation_is_gone_on_with(tmp_path: Path) -> None:
     assert not [note for note in driver.notes if note["what"] == "session/new"]
 
 
+def test_what_is_replayed_late_is_not_said_anew(tmp_path: Path) -> None:
+    _, verdict = ran(tmp_path, "loads-late", resume="sess-1")
+    assert verdict.output == "On it."
+
+
 def test_a_conversation_nobody_knows(tmp_path: Path) -> None:
     _, verdict = ran(tmp_path, "loads", resume="sess-9")
     assert verdict.reason is Failure.UNKNOWN_SESSION

@@ -26,6 +26,7 @@ class Agent:
     def __init__(self, scenario: str, notes: str) -> None:
         self.scenario = scenario
         self.notes = notes
+        self.late = ""
 
     def note(self, **said: Any) -> None:
         if self.notes:
@@ -91,7 +92,13 @@ class Agent:
             self.say("something said earlier")
             self.update("tool_call", toolCallId="old", title="an old tool", status="completed", rawInput={"a": 1})
             self.update("usage_update", used=5, size=10, cost={"amount": 0.5, "currency": "USD"})
+            if scenario == "loads-late":
+                self.late = "said earlier, told late"
             return {"result": {}}
+        if method.startswith("_"):
+            if self.late:
+                self.say(self.late)
+            return {"error": {"code": -32601, "message": "Method not found"}}
         if method == "session/prompt":
             return self.prompt(params["prompt"][0]["text"])
         return {"result": {}}
