@@ -11,7 +11,8 @@ from collections.abc import Callable
 from lite.aio.service import Service
 from lite.engine.context import Context
 from lite.engine.judgement import parked_until
-from lite.errors import BackendError, NotFound
+from lite.engine.secrets import of_agent
+from lite.errors import BackendError, NotFound, SecretUnavailable
 from lite.model.event import Event, EventKind
 from lite.model.settings import Agent
 from lite.rules.accounts import ACCOUNTS, MAX_MESSAGE, Hold, account_of
@@ -100,8 +101,8 @@ async def _logged_in(context: Context, agent: Agent) -> bool:
         provider = context.providers.get(agent.provider)
         able = provider.capabilities()
         asked = Request("login", 1, "headless", prompt="login", cwd="/", model=agent.model, options=agent.options)
-        env = {**os.environ, **provider.launch(asked).env, **agent.env}
-    except ProviderError:
+        env = {**os.environ, **provider.launch(asked).env, **agent.env, **await of_agent(context, agent)}
+    except (ProviderError, SecretUnavailable):
         return False
     path = await asyncio.to_thread(shutil.which, able.executable, path=env.get("PATH")) if able.login_args else None
     if path is None:

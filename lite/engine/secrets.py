@@ -36,18 +36,23 @@ async def fetch(context: Context, agent: Agent, spec: TaskSpec) -> Secrets:
     """What its program is to get. Raises `SecretUnavailable` naming the field and the source."""
     if not agent.secrets and not spec.secrets:
         return NONE
-    settings = context.settings
-    theirs = {}
-    for variable, secret in agent.secrets.items():
-        place = f"agents.{agent.name}.secrets.{variable}"
-        theirs[variable] = await _value(context, _found(settings, secret, place), place)
+    theirs = await of_agent(context, agent)
     own = {}
     for variable, name in spec.secrets.items():
-        secret, place = _named(settings, name, f"secrets.{variable}"), f"secrets.{variable}"
+        secret, place = _named(context.settings, name, f"secrets.{variable}"), f"secrets.{variable}"
         if secret.hosts:
             raise SecretUnavailable(f"the secret {name} goes into HTTP headers only", place=place)
         own[variable] = await _value(context, secret, place)
     return Secrets(theirs, own)
+
+
+async def of_agent(context: Context, agent: Agent) -> Mapping[str, str]:
+    """The variables every program of this agent gets. Raises as `fetch`."""
+    found = {}
+    for variable, secret in agent.secrets.items():
+        place = f"agents.{agent.name}.secrets.{variable}"
+        found[variable] = await _value(context, _found(context.settings, secret, place), place)
+    return found
 
 
 async def fetch_headers(context: Context, call: HttpCall) -> Mapping[str, HeaderSecret]:

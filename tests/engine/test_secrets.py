@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lite.api.server.render import config_json
 from lite.config.secret_values import SecretValues
+from lite.engine.accounts import _logged_in
 from lite.engine.preparation import prepare
 from lite.errors import InvalidTask, SecretUnavailable
 from lite.model.order import Order
 from lite.model.settings import Agent, Secret, Settings
 from lite.model.task import Lease, Task
-from providers.base import HttpCall
+from providers.base import Capabilities, HttpCall, Launch, Provider, Request
 from tests.engine.conftest import Make
 from tests.support.engines import SETTINGS, Engine
 
@@ -135,3 +137,35 @@ async def test_an_agent_whose_secret_is_missing_says_so(make: Make) -> None:
     found = {info.agent.name: info.problem for info in await engine.operations.agents()}
     assert found["dev"] == "API_KEY: the secret (env MY_KEY) cannot be had: the variable is not set"
     assert found["shell"] == ""
+
+
+async def test_whether_an_agent_is_logged_in_is_asked_with_its_secrets(make: Make, tmp_path: Path) -> None:
+    """Its login may be one."""
+    program = tmp_path / "agent"
+    program.write_text('#!/bin/sh\ntest "$API_KEY" = "$(cat "${0%/*}/key")"\n')
+    program.chmod(0o755)
+    (tmp_path / "key").write_text(CANARY)
+    able = Capabilities(executable=str(program), login_args=("status",))
+    for environ, expected in ((ENVIRON, True), ({**ENVIRON, "MY_KEY": "another-one"}, False), ({}, False)):
+        engine = await engine_with(make, environ)
+        provider = engine.context.providers.get("shell")
+        agent = engine.context.settings.agents["dev"]
+        engine.context.providers = _Only(provider, able)
+        assert await _logged_in(engine.context, agent) is expected
+
+
+class _Only:
+    """One provider, said to be able to do something else."""
+
+    def __init__(self, provider: Provider, able: Capabilities) -> None:
+        self._provider, self._able = provider, able
+        self.name = provider.name
+
+    def get(self, name: str) -> Any:
+        return self
+
+    def capabilities(self) -> Any:
+        return self._able
+
+    def launch(self, request: Request) -> Launch:
+        return Launch()
