@@ -39,6 +39,7 @@ def test_the_readmes_configuration_routes_its_plan() -> None:
     )
     assert [spec.agent for spec in submission.tasks] == ["dev", "dev", "shell"]
     assert set(load_text(secrets, "README.md", environ={}).secrets) == {"key", "token", "vault", "api"}
+    assert load_text(secrets, "README.md", providers=registry.names(), environ={}).secrets
     shown = set(re.findall(r"^(\w+):", config, re.MULTILINE))
     assert shown >= {"agents", "routing", "limits", "retry", "lease", "recording"}
 
