@@ -6,7 +6,9 @@ import base64
 import json
 import socket
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.parse import quote
 
 import pytest
@@ -240,6 +242,41 @@ def test_a_supervisor_that_dies_takes_nothing_along(on_sqlite: Fleet) -> None:
     go_on(fleet)
     check_told(fleet)
     check_files(fleet.project)
+
+
+def test_a_header_holds_it_and_the_answer_does_not(tmp_path: Path, keys: Path) -> None:
+    heard: list[str] = []
+
+    class Echo(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append(str(self.headers["Authorization"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(f"you said {heard[-1]}".encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Echo) as server, Fleet(tmp_path / "project", config(keys)) as fleet:
+        Thread(target=server.serve_forever, daemon=True).start()
+        here = f"http://127.0.0.1:{server.server_port}"
+        told = config(keys).replace(f"named: {{file: {keys}/key}}", f"named: {{file: {keys}/key, hosts: ['{here}']}}")
+        (fleet.project / "quarterdeck.yaml").write_text(told.partition("agents:")[0])
+        assert fleet.up() == "ready"
+        header = "{Authorization: {secret: named, prefix: 'Bearer '}}"
+        (fleet.project / "elsewhere.yaml").write_text(
+            f"tasks: {{a: {{http: {{url: 'http://[::1]/', headers: {header}}}}}}}"
+        )
+        assert "may not be sent to this URL's host" in fleet.qd("run", "elsewhere.yaml", check=False).stderr
+        (task,) = fleet.submit_plan(
+            f"tasks: {{a: {{http: {{url: '{here}/', allow_private: true, headers: {header}}}}}}}"
+        )
+        until(lambda: fleet.client.task(task["id"])["state"] == "succeeded", 30, fleet.describe)
+        server.shutdown()
+        assert heard == [f"Bearer {OF_FILE}"]
+        assert fleet.client.task(task["id"])["output"] == "you said Bearer " + "*" * len(OF_FILE)
+        check_files(fleet.project)
+        check_api(fleet, [task["id"]])
 
 
 def test_what_cannot_be_had_is_named_before_anything_runs(tmp_path: Path, keys: Path) -> None:
