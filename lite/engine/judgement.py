@@ -33,7 +33,8 @@ def judge(
 ) -> Outcome:
     """Combine how the program ended, what its provider makes of it, why we stopped it (if we did), and `$QD_OUTPUT`.
 
-    Our own interruption wins: some agents exit 0 when interrupted. A lost or never started session is nobody's verdict.
+    Our own interruption wins: some agents exit 0 when interrupted. But one that reached a limit, and was kept from its
+    work by what is no fault of the task's, is taken at its word. A lost or never started session is nobody's verdict.
     What may go better from a time on, or (`gated`: its account can be held) once somebody has acted, is parked: that
     is neither a failure nor a fault. `now` in ms.
     """
@@ -41,7 +42,7 @@ def judge(
         # a conversation that is gone: the next attempt begins anew
         known = "" if verdict.reason == Failure.UNKNOWN_SESSION else verdict.session or None
         ended = replace(ended, usage=verdict.usage, provider_session=known)
-    if interruption is not None:
+    if interruption is not None and not _explained(interruption, verdict):
         return replace(
             ended, kind=interruption.kind, reason=interruption.reason, detail=interruption.detail, output=None
         )
@@ -70,6 +71,10 @@ def judge(
             final = _cut(final)
         return replace(ended, output=final)
     return ended
+
+
+def _explained(interruption: Interruption, verdict: Verdict | None) -> bool:
+    return interruption.reason == Reason.LIMIT and verdict is not None and not verdict.ok and verdict.infrastructure
 
 
 def parked_until(verdict: Verdict, now: int) -> int | None:

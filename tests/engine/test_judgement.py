@@ -47,6 +47,18 @@ def test_an_infrastructure_fault_costs_no_retry() -> None:
     assert (judged.kind, judged.reason) == (K.UNEXECUTABLE, "overloaded")
 
 
+def test_a_limit_reached_through_no_fault_of_the_task_costs_it_nothing() -> None:
+    limit = Interruption(K.FAILED, Reason.LIMIT, "too often")
+    offline = Verdict(False, Failure.CONNECTION, infrastructure=True)
+    judged = judge(failed, offline, limit, None)
+    assert (judged.kind, judged.reason) == (K.UNEXECUTABLE, "connection")
+    own = Verdict(False, Failure.CANCELLED)
+    for verdict in (None, own, Verdict(True, infrastructure=True)):
+        assert judge(failed, verdict, limit, None).reason == Reason.LIMIT
+    for other in (Reason.TIMEOUT, Reason.IDLE_TIMEOUT, "user"):
+        assert judge(failed, offline, Interruption(K.FAILED, other), None).reason == other
+
+
 def test_what_the_provider_knows_is_kept_whatever_the_end() -> None:
     verdict = Verdict(True, usage=Usage(tokens_in=7), session="s1")
     for ended, interruption in ((exited, None), (failed, None), (failed, Interruption(K.CANCELLED, "user"))):
