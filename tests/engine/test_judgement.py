@@ -43,7 +43,7 @@ def test_a_lost_session_is_nobodys_verdict(verdict: Verdict | None) -> None:
 
 
 def test_an_infrastructure_fault_costs_no_retry() -> None:
-    judged = judge(failed, Verdict(False, "overloaded", infrastructure=True), None, None)
+    judged = judge(failed, Verdict(False, Failure.OVERLOADED, infrastructure=True), None, None)
     assert (judged.kind, judged.reason) == (K.UNEXECUTABLE, "overloaded")
 
 
