@@ -281,19 +281,24 @@ def _usage(result: dict[str, Any]) -> Usage:
     program's own sum of list prices. `total_cost_usd` goes on counting when a conversation is resumed, `usage` leaves
     out what was interrupted: both are second best."""
     if "model_usage_since_last_result" in result:
-        models = [mapping_of(one) for one in mapping_of(result["model_usage_since_last_result"]).values()]
+        by_model = mapping_of(result["model_usage_since_last_result"])
+        models = [mapping_of(one) for one in by_model.values()]
         if not models:
             return Usage(0, 0, 0.0, Source.REPORTED)
         tokens_in = [_sum(one, "inputTokens", "cacheCreationInputTokens", "cacheReadInputTokens") for one in models]
         tokens_out = [count_of(one.get("outputTokens")) for one in models]
         costs = [cost for one in models if (cost := number_of(one.get("costUSD"))) is not None]
-        return Usage(_total(tokens_in), _total(tokens_out), sum(costs) if costs else None, Source.REPORTED)
+        cached = _total([count_of(one.get("cacheReadInputTokens")) for one in models])
+        busiest = max(zip(tokens_in, by_model, strict=True), key=lambda one: one[0] or 0)[1]  # others write titles
+        cost = sum(costs) if costs else None
+        return Usage(_total(tokens_in), _total(tokens_out), cost, Source.REPORTED, cached, busiest)
     said = mapping_of(result.get("usage"))
     return Usage(
         _sum(said, "input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"),
         count_of(said.get("output_tokens")),
         number_of(result.get("total_cost_usd")),
         Source.REPORTED,
+        count_of(said.get("cache_read_input_tokens")),
     )
 
 
@@ -306,6 +311,8 @@ def _add(one: Usage | None, more: Usage) -> Usage:
         _total([one.tokens_out, more.tokens_out]),
         sum(costs) if costs else None,
         Source.REPORTED,
+        _total([one.tokens_cached, more.tokens_cached]),
+        more.model or one.model,
     )
 
 

@@ -125,6 +125,7 @@ def test_usage_is_what_this_attempt_added() -> None:
     assert verdict.usage.cost_usd == model["costUSD"] < said["total_cost_usd"]
     assert verdict.usage.tokens_out == model["outputTokens"]
     assert verdict.usage.source is Source.REPORTED
+    assert (verdict.usage.tokens_cached, verdict.usage.model) == (model["cacheReadInputTokens"], "claude-test-1")
 
 
 def test_a_failed_call_in_a_resumed_conversation_costs_nothing_more() -> None:
