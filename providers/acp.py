@@ -33,7 +33,9 @@ class AcpProvider:
     name = "acp"
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(modes=("headless",), resume=True, events=True, answers=True, limits=_LIMITS)
+        return Capabilities(
+            modes=("headless",), resume=True, events=True, answers=True, permissions="ask", limits=_LIMITS
+        )
 
     def validate(self, request: Request) -> None:
         check_mode(request, self.capabilities(), self.name)

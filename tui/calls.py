@@ -79,10 +79,12 @@ class SocketGateway:
                     client.close()
 
     async def submit(self, body: SubmitBody) -> SubmittedJson:
-        return await self._call(lambda client: client.submit(body))
+        return await self._call(lambda client: client.submit({**body, "watched": True}))
 
     async def plan(self, text: str, *, source: str = "", cwd: str = "", dry_run: bool = False) -> PlanSubmittedJson:
-        return await self._call(lambda client: client.submit_plan(text, source=source, cwd=cwd, dry_run=dry_run))
+        return await self._call(
+            lambda client: client.submit_plan(text, source=source, cwd=cwd, dry_run=dry_run, watched=True)
+        )
 
     async def task(self, task: str) -> TaskJson:
         return await self._call(lambda client: client.task(task))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ExplanationJson,
         HealthJson,
         InspectionJson,
+        PlanBody,
         PlanSubmittedJson,
         RunJson,
         SendJson,
@@ -124,9 +125,11 @@ class Client:
         return self.call("POST", "/v1/tasks", body)  # type: ignore[no-any-return]
 
     def submit_plan(
-        self, text: str, *, source: str = "", cwd: str = "", key: str = "", dry_run: bool = False
+        self, text: str, *, source: str = "", cwd: str = "", key: str = "", dry_run: bool = False, watched: bool = False
     ) -> PlanSubmittedJson:
-        body = {"text": text, "source": source, "cwd": cwd, "key": key, "dry_run": dry_run}
+        body: PlanBody = {"text": text, "source": source, "cwd": cwd, "key": key, "dry_run": dry_run}
+        if watched:
+            body["watched"] = True
         return self.call("POST", "/v1/plans", body)  # type: ignore[no-any-return]
 
     def tasks(

@@ -255,6 +255,7 @@ class SubmitBody(TypedDict, total=False):
     complexity: str
     key: str
     delay_ms: int
+    watched: bool  # somebody will answer what its agent asks
 
 
 class SubmittedJson(TypedDict):
@@ -272,6 +273,7 @@ class PlanBody(TypedDict):
     cwd: NotRequired[str]
     key: NotRequired[str]
     dry_run: NotRequired[bool]
+    watched: NotRequired[bool]
 
 
 class PlanSubmittedJson(TypedDict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lite.cli.commands import Command
 from lite.cli.plans import read_plan
+from lite.cli.watching import WATCH, somebody_is_there
 from lite.terminal.sanitize import safe
 
 TYPE_CHECKING = False
@@ -17,13 +18,21 @@ def _options(parser: ArgumentParser) -> None:
     parser.add_argument("plan", metavar="PLAN.yaml", help="the plan")
     parser.add_argument("--dry-run", action="store_true", help="check it and show what would run, store nothing")
     parser.add_argument("--wait", action="store_true", help="wait for its end; the exit code is its worst task's")
+    parser.add_argument("--watch", action="store_true", help=WATCH)
     parser.add_argument("--key", metavar="K", default="", help="idempotency: the same key gives the same run")
 
 
 def _run(context: Context, arguments: Namespace) -> int:
     text, source, cwd = read_plan(arguments.plan)
     client = context.client_starting()
-    answer = client.submit_plan(text, source=source, cwd=cwd, key=arguments.key, dry_run=arguments.dry_run)
+    answer = client.submit_plan(
+        text,
+        source=source,
+        cwd=cwd,
+        key=arguments.key,
+        dry_run=arguments.dry_run,
+        watched=arguments.watch or somebody_is_there(),
+    )
     tasks = answer["tasks"]
     if arguments.dry_run:
         if context.json:

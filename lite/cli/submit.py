@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lite.cli.commands import Command
 from lite.cli.quantities import duration_ms
+from lite.cli.watching import WATCH, somebody_is_there
 from lite.errors import InvalidTask, NotSupported, UsageError
 from lite.terminal.sanitize import safe
 
@@ -46,6 +47,7 @@ def _options(parser: ArgumentParser) -> None:
     add("--cwd", metavar="DIR", help="where it runs (default: here)")
     add("--on-failure", choices=("skip", "fail", "continue"), help="what becomes of tasks that need it")
     add("--wait", action="store_true", help="wait for its end; the exit code tells it")
+    add("--watch", action="store_true", help=WATCH)
     add("--worktree", action="store_true", help="not supported yet")
     add("--budget", metavar="USD", help="not supported yet")
 
@@ -81,6 +83,7 @@ def _order(arguments: Namespace) -> SubmitBody:
         if text is not None:
             order[f"{name}_ms"] = duration_ms(text, f"--{name.replace('_', '-')}")
     order["cwd"] = _directory(arguments.cwd)
+    order["watched"] = arguments.watch or somebody_is_there() or None
     order |= _work(arguments)
     return {name: value for name, value in order.items() if value not in (None, [], {})}  # type: ignore[return-value]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from lite.engine.accounting import sum_up
@@ -51,10 +51,11 @@ class Operations(AnswerOperations):
         return await self._supervisor.submit(order)
 
     async def submit_plan(
-        self, text: str, source: str, cwd: str, *, key: str = "", dry_run: bool = False
+        self, text: str, source: str, cwd: str, *, key: str = "", dry_run: bool = False, watched: bool = False
     ) -> PlanResult:
         """All of the plan's tasks or none. Raises `PlanInvalid` with file:line:column."""
         plan = await asyncio.to_thread(self._context.load_plan, text, source, cwd)
+        plan = replace(plan, orders=tuple(replace(order, watched=watched) for order in plan.orders))
         now = self._context.clock.now()
         submission = compile_plan(
             plan,

@@ -43,6 +43,7 @@ class Order:
     complexity: str = ""
     key: str = ""
     delay_ms: int = 0  # not before this long after the submission
+    watched: bool = False  # somebody is there who will answer what its agent asks
     places: Mapping[str, str] = field(default_factory=dict)
 
     def place(self, name: str) -> str:

@@ -185,6 +185,10 @@ def _check_fit(order: Order, agent: Agent, given: Sequence[str], providers: Prov
     if mode not in able.modes:
         message = f"agent {agent.name} ({agent.provider}) cannot run in mode {quoted(mode)}"
         problems.add(order.place("mode"), message, f"it can: {', '.join(able.modes)}")
+    if able.permissions == "ask" and mode == "headless" and not order.watched and "permissions" not in agent.options:
+        field = f"agents.{agent.name}.options.permissions"
+        message = f"agent {agent.name} would wait for somebody to allow what it does, and nobody watches"
+        problems.add(order.place("agent"), message, f"{field}: deny, allow, wait or ask; or submit it with --watch")
     return mode
 
 

@@ -186,7 +186,9 @@ class StubOperations:
         await self.happen(EventKind.TASK_SUBMITTED, task.id)
         return task, True
 
-    async def submit_plan(self, text: str, source: str, cwd: str, *, key: str = "", dry_run: bool = False) -> Planned:
+    async def submit_plan(
+        self, text: str, source: str, cwd: str, *, key: str = "", dry_run: bool = False, watched: bool = False
+    ) -> Planned:
         self.calls.append(("plan", (text, source, cwd, key, dry_run)))
         if "bad" in text:
             raise PlanInvalid("unknown key 'bad'", hint="did you mean 'bed'?", place=f"{source}:1:1")

@@ -32,6 +32,26 @@ def test_submit_sends_what_was_said_and_nothing_else(qd: Qd, supervisor: FakeSup
     }  # fmt: skip
 
 
+def test_only_who_says_so_or_sits_at_a_terminal_watches(
+    qd: Qd, supervisor: FakeSupervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor.routes["POST", "/v1/tasks"] = {"task": task(), "created": True}
+    supervisor.routes["POST", "/v1/plans"] = {"run": None, "tasks": [], "created": False}
+    (tmp_path / "p.yaml").write_text("name: p")
+
+    def said() -> list[bool]:
+        qd("submit", "x")
+        qd("submit", "x", "--watch")
+        qd("run", "p.yaml", "--dry-run")
+        qd("run", "p.yaml", "--dry-run", "--watch")
+        bodies = supervisor.bodies("POST", "/v1/tasks")[-2:] + supervisor.bodies("POST", "/v1/plans")[-2:]
+        return [body.get("watched", False) for body in bodies]
+
+    assert said() == [False, True, False, True]
+    monkeypatch.setattr("lite.cli.watching.os.isatty", lambda fd: True)
+    assert said() == [True] * 4
+
+
 def test_a_prompt_may_come_from_stdin(qd: Qd, supervisor: FakeSupervisor, monkeypatch: pytest.MonkeyPatch) -> None:
     supervisor.routes["POST", "/v1/tasks"] = {"task": task(), "created": True}
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"line 1\nline 2\n")))

@@ -29,7 +29,8 @@ def test_everything_that_can_be_said() -> None:
         "on_failure": "continue", "mode": "interactive", "env": {"A": "b"}, "cwd": "/c", "team": "m",
         "secrets": {"S": "s"},
         "selector": {"gpu": "1"}, "affinity": "prefer-spread", "strategy": "local", "complexity": "c", "key": "k",
-        "delay_ms": 4, "command": ["ls", "-l"], "http": {"url": "http://x/", "method": "GET", "max_bytes": 5,
+        "delay_ms": 4, "watched": True,
+        "command": ["ls", "-l"], "http": {"url": "http://x/", "method": "GET", "max_bytes": 5,
         "secrets": {"X": "s"}},
     }  # fmt: skip
     expected: dict[str, Any] = said | {

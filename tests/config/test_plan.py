@@ -90,7 +90,7 @@ tasks:
 """
     )
     a, b, d, c = found.orders
-    assert {key: getattr(a, key) for key in Order.__dataclass_fields__ if key != "places"} == {
+    assert {key: getattr(a, key) for key in Order.__dataclass_fields__ if key not in ("places", "watched")} == {
         "name": "a",
         "agent": "",
         "type": "",

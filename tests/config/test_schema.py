@@ -24,7 +24,7 @@ def test_the_schemas_know_every_key_and_refuse_others() -> None:
 def test_every_key_of_a_task_has_its_place_in_an_order() -> None:
     renamed = {"timeout": "timeout_ms", "idle_timeout": "idle_timeout_ms", "delay": "delay_ms"}
     keys = {renamed.get(key, key) for key in TaskModel.model_fields} - {"workspace"}
-    assert keys == set(Order.__dataclass_fields__) - {"name", "places"}
+    assert keys == set(Order.__dataclass_fields__) - {"name", "places", "watched"}
 
 
 def test_the_rules_do_without_pydantic_and_yaml() -> None:

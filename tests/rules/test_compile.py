@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -17,7 +18,7 @@ from lite.model.run import Submission
 from lite.model.settings import Agent, Routing
 from lite.model.task import Strategy, TaskSpec
 from lite.rules.compile import compile_order, compile_plan
-from providers.base import HttpCall
+from providers.base import Capabilities, HttpCall
 from tests.rules.making import DEV, NOW, PROVIDERS, commands, names, settings
 
 SETTINGS = settings(
@@ -312,3 +313,30 @@ def test_a_long_cycle_is_shown_from_both_ends() -> None:
     assert len(caught.value.message) < 500
     assert " -> (481 more) -> " in caught.value.message
     assert caught.value.message.endswith("t0 (needs)")
+
+
+ASKER = Agent("asker", "acp")
+
+
+@pytest.mark.parametrize(
+    ("agent", "fields", "fine"),
+    [
+        (ASKER, {}, False),
+        (ASKER, {"watched": True}, True),
+        (replace(ASKER, options={"permissions": "deny"}), {}, True),
+        (replace(ASKER, options={"permissions": "ask"}), {}, True),
+        (ASKER, {"mode": "interactive"}, True),
+    ],
+)
+def test_what_nobody_watches_does_not_wait_for_somebody_by_mistake(
+    agent: Agent, fields: dict[str, Any], fine: bool
+) -> None:
+    providers = {"acp": Capabilities(answers=True, permissions="ask")}
+    order = Order(prompt="x", agent="asker", **fields)
+    if fine:
+        assert compile_order(order, settings(agent), providers, task_id="id", now=NOW, needs=()).agent == "asker"
+        return
+    with pytest.raises(InvalidTask) as refused:
+        compile_order(order, settings(agent), providers, task_id="id", now=NOW, needs=())
+    assert refused.value.place == "agent"
+    assert "agents.asker.options.permissions" in refused.value.hint

@@ -34,6 +34,7 @@ def router(operations: Operations) -> APIRouter:
             body.get("cwd", ""),
             key=body.get("key", ""),
             dry_run=body.get("dry_run", False),
+            watched=body.get("watched", False),
         )
         value: messages.PlanSubmittedJson = {
             "run": run_json(done.run) if done.run is not None else None,
