@@ -69,6 +69,7 @@ _WORDS: tuple[tuple[re.Pattern[str], Cause], ...] = tuple(
         (r"exceeded your current quota|RESOURCE_EXHAUSTED|resource has been exhausted|quota exceeded", _RATE_LIMIT),
         (r"fetch failed|ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|socket hang up", _CONNECTION),
         (r"without a finish reason|incomplete json segment|empty response|premature close", _CUT),
+        (r"\A(?:\[API Error: )?terminated(?:\]|\Z)", _CUT),
         (r"models?/\S{1,200} is not found|model not found|requested entity was not found", Cause(Failure.BAD_MODEL)),
         (r"session turns", Cause(Failure.MAX_TURNS)),
         (r"Operation cancelled", Cause(Failure.CANCELLED)),

@@ -196,6 +196,7 @@ def test_what_it_stopped_by_itself_is_no_success() -> None:
         ("This API method requires billing to be enabled", 147, "billing", None),
         ("Requested entity was not found.", 1, "bad-model", None),
         ("Operation cancelled.", 130, "cancelled", None),
+        ("terminated", 1, "cut-stream", None),
     ],
 )
 def test_a_failed_call_is_named_by_its_words_then_by_its_code(
