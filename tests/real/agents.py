@@ -46,7 +46,8 @@ def _claude_subscribed(url: str, folder: Path) -> dict[str, Any]:
 
 
 def _codex(url: str, folder: Path) -> dict[str, Any]:
-    service = {"name": "ours", "base_url": f"{url}/v1", "env_key": "OUR_KEY", "wire_api": "responses"}
+    service: dict[str, Any] = {"name": "ours", "base_url": f"{url}/v1", "env_key": "OUR_KEY", "wire_api": "responses"}
+    service |= {"request_max_retries": 1, "stream_max_retries": 1}
     return {
         "provider": "codex",
         "model": "model-1",
@@ -56,13 +57,15 @@ def _codex(url: str, folder: Path) -> dict[str, Any]:
             "sandbox": "danger-full-access",  # its own sandbox needs what containers do not allow
             "config": {"model_provider": "ours", "model_providers.ours": service},
         },
+        "limits": {"retries": 3},  # where nobody answers it waits for the network for ever
     }
 
 
 def _gemini(url: str, folder: Path) -> dict[str, Any]:
     settings = folder / ".gemini" / "settings.json"
     settings.parent.mkdir(exist_ok=True)
-    settings.write_text(json.dumps({"security": {"auth": {"selectedType": "gemini-api-key"}}}))
+    own = {"security": {"auth": {"selectedType": "gemini-api-key"}}, "general": {"maxAttempts": 2}}
+    settings.write_text(json.dumps(own))
     return {
         "provider": "gemini",
         "model": "gemini-2.5-pro",

@@ -123,7 +123,8 @@ def test_faults_of_the_service_cost_no_retry(stage: Stage, case: str, reason: st
     stage.server.heal()
     task = stage.ended(ident)
     assert task["state"] == "succeeded", stage.describe()
-    assert (task["attempt"], task["failures"]) == (2, 0)
+    assert task["failures"] == 0
+    assert task["attempt"] in (2, 3), "one more where the program kept nothing of the first conversation"
     assert task["output"] == "Hello from the model."
 
 
