@@ -74,7 +74,9 @@ def judge(
 
 
 def _explained(interruption: Interruption, verdict: Verdict | None) -> bool:
-    return interruption.reason == Reason.LIMIT and verdict is not None and not verdict.ok and verdict.infrastructure
+    if interruption.reason != Reason.LIMIT or verdict is None or verdict.ok:
+        return False
+    return verdict.infrastructure or verdict.account
 
 
 def parked_until(verdict: Verdict, now: int) -> int | None:

@@ -47,11 +47,14 @@ def test_an_infrastructure_fault_costs_no_retry() -> None:
     assert (judged.kind, judged.reason) == (K.UNEXECUTABLE, "overloaded")
 
 
-def test_a_limit_reached_through_no_fault_of_the_task_costs_it_nothing() -> None:
+def test_a_limit_reached_through_no_fault_of_the_task_is_not_the_reason() -> None:
     limit = Interruption(K.FAILED, Reason.LIMIT, "too often")
     offline = Verdict(False, Failure.CONNECTION, infrastructure=True)
     judged = judge(failed, offline, limit, None)
     assert (judged.kind, judged.reason) == (K.UNEXECUTABLE, "connection")
+    stranger = Verdict(False, Failure.NOT_LOGGED_IN, account=True)
+    assert judge(failed, stranger, limit, None).reason == "not-logged-in"
+    assert judge(failed, stranger, limit, None, gated=True).reason == Reason.HELD
     own = Verdict(False, Failure.CANCELLED)
     for verdict in (None, own, Verdict(True, infrastructure=True)):
         assert judge(failed, verdict, limit, None).reason == Reason.LIMIT
