@@ -243,6 +243,12 @@ def test_a_message_of_2_mb_is_cut_and_says_so(tmp_path: Path) -> None:
     assert delta["text"].endswith("more characters]")
 
 
+def test_an_answer_begun_again_and_again_is_a_retry(tmp_path: Path) -> None:
+    """Nothing else tells of it, and some agents do it for ever: limits count these."""
+    driver, _ = ran(tmp_path, "repeats")
+    assert [one["data"]["attempt"] for one in driver.lines if one["kind"] == "retry"] == [1, 2, 3]
+
+
 def test_an_earlier_conversation_is_gone_on_with(tmp_path: Path) -> None:
     driver, verdict = ran(tmp_path, "loads", resume="sess-1")
     assert verdict.ok

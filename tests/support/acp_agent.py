@@ -151,6 +151,10 @@ class Agent:
             return {"error": {"code": 429, "message": "Internal error", "data": {"details": message}}}
         if scenario in ("max_turn_requests", "refusal", "max_tokens", "what"):
             return {"result": {"stopReason": scenario}}
+        if scenario == "repeats":
+            for number in range(4):
+                content = {"type": "text", "text": "It is"}
+                self.update("agent_message_chunk", messageId=f"m{number}", content=content)
         if scenario == "surprises":
             self.surprises()
         self.update("usage_update", used=5, size=10, cost={"amount": 0.75, "currency": "USD"})
