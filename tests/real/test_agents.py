@@ -92,7 +92,8 @@ def test_cancelled_while_its_tool_runs(stage: Stage) -> None:
 
 def test_goes_on_with_its_conversation(stage: Stage) -> None:
     """After a fault the next attempt has the first one's prompt in its conversation, from the program's own store."""
-    ident = stage.submit("Remember that remember=marigold and then scenario=cut")
+    made = stage.fleet.project / "touched"
+    ident = stage.submit(f"Remember that remember=marigold and then scenario=later path={made}")
     assert stage.failed_with(ident) == stage.row.reasons.get("cut", "cut-stream"), stage.describe()
     turns = len(stage.server.seen[0].asked.said)
     stage.server.heal()

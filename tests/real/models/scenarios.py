@@ -12,6 +12,7 @@
 | error | the HTTP status `status=`, until the server is healed; with `wait=`: Retry-After in seconds |
 | limit | the account's limit is used up until `until=` (seconds since the epoch); until the server is healed |
 | cut | the stream ends in the middle, until the server is healed |
+| later | as shell, but what follows the command is cut until the server is healed |
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def decide(asked: Asked, healed: bool) -> Reply:
     """The answer. `healed`: what was to fail does so no longer."""
     told = prompt_of(asked)
     name = told.get("scenario", "")
-    if not healed and name in ("error", "limit", "cut"):
+    if not healed and (name in ("error", "limit", "cut") or (name == "later" and asked.results)):
         return _failure(name, told)
     if not asked.tools:
         return Reply(["Chores"])  # for its own use, such as a title
@@ -52,7 +53,7 @@ def decide(asked: Asked, healed: bool) -> Reply:
     match name:
         case "create":
             return Reply(["I will write it."], _write(asked, told["path"], CREATED))
-        case "shell":
+        case "shell" | "later":
             return Reply(["I will run it."], _shell(asked, f"touch {told['path']} && echo {RAN}"))
         case "sleep":
             return Reply(["I will wait."], _shell(asked, f"tail -f {told['path']}"))
@@ -70,7 +71,7 @@ def decide(asked: Asked, healed: bool) -> Reply:
 
 
 def _failure(name: str, told: dict[str, str]) -> Reply:
-    if name == "cut":
+    if name in ("cut", "later"):
         return Reply(["This will ", "never be ", "finished"], cut=2, pace=0.05)
     if name == "limit":
         headers = {
