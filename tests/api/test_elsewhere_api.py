@@ -271,6 +271,7 @@ async def test_a_look(http: httpx.AsyncClient, operations: StubOperations) -> No
         "started_at": 1,
         "last_output_at": 2,
         "start": 3,
+        "transcript": None,
         "offset": 9,
         "cols": 80,
         "rows": 24,
