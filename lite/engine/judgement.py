@@ -8,7 +8,8 @@ from lite.model.task import MAX_OUTPUT, Outcome, OutcomeKind, Reason
 from providers.base import Failure, Verdict
 
 LONGEST_PARKING_MS = 8 * 24 * 3_600_000  # weekly limits and a day to spare; more is a mistake of whoever said it
-SHORTEST_PARKING_MS = 1_000
+SHORTEST_PARKING_MS = 1_000  # the first time; doubled with each one in vain, up to _MOST_DOUBLINGS
+_MOST_DOUBLINGS = 8
 PAST_PARKING_MS = 60_000  # a time that has gone by already: clocks differ
 HEARD_MS = 5_000  # by then every worker knows that an account is held
 
@@ -30,13 +31,14 @@ def judge(
     *,
     now: int = 0,
     gated: bool = False,
+    rested: int = 0,
 ) -> Outcome:
     """Combine how the program ended, what its provider makes of it, why we stopped it (if we did), and `$QD_OUTPUT`.
 
     Our own interruption wins: some agents exit 0 when interrupted. But one that reached a limit, and was kept from its
     work by what is no fault of the task's, is taken at its word. A lost or never started session is nobody's verdict.
     What may go better from a time on, or (`gated`: its account can be held) once somebody has acted, is parked: that
-    is neither a failure nor a fault. `now` in ms.
+    is neither a failure nor a fault. `now` in ms; `rested`: attempts before this one that were neither.
     """
     if verdict is not None:
         # a conversation that is gone: the next attempt begins anew
@@ -49,7 +51,7 @@ def judge(
     if ended.kind in (OutcomeKind.UNEXECUTABLE, OutcomeKind.RESCHEDULED) or ended.reason == Reason.LAUNCH:
         return ended
     if verdict is not None and not verdict.ok:
-        until = parked_until(verdict, now)
+        until = parked_until(verdict, now, rested)
         said = f"{verdict.reason}: {verdict.message}".strip(": ")
         if until is not None:
             return replace(ended, kind=OutcomeKind.RESCHEDULED, reason=Reason.PARKED, detail=said, until=until)
@@ -79,12 +81,13 @@ def _explained(interruption: Interruption, verdict: Verdict | None) -> bool:
     return verdict.infrastructure or verdict.account
 
 
-def parked_until(verdict: Verdict, now: int) -> int | None:
-    """When (ms) it is worth another try by the program's own words, within reason; None when it did not say."""
+def parked_until(verdict: Verdict, now: int, rested: int = 0) -> int | None:
+    """When (ms) it is worth another try by the program's own words, within reason; None when it did not say. Who says
+    "in a second" for hours would be started, and paid, thousands of times."""
     if verdict.ok or (verdict.until is None and verdict.after_ms is None):
         return None
     if verdict.until is None:
-        wait = max(verdict.after_ms or 0, SHORTEST_PARKING_MS)
+        wait = max(verdict.after_ms or 0, SHORTEST_PARKING_MS << min(rested, _MOST_DOUBLINGS))
     else:
         wait = verdict.until - now if verdict.until > now else PAST_PARKING_MS
     return now + min(wait, LONGEST_PARKING_MS)

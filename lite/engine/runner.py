@@ -240,7 +240,10 @@ class Runner:
         agent, now = self._context.agent(self.task.spec.agent, self.task.spec.provider), self._context.clock.now()
         if verdict is not None and self._interruption is None and not self.lost:
             await hold_for(self._context, agent, verdict)  # before the task is queued again
-        return judge(ended, verdict, self._interruption, _read_output(directory), now=now, gated=agent.gate)
+        rested = max(0, self.lease.attempt - 1 - self.task.failures - self.task.faults)
+        return judge(
+            ended, verdict, self._interruption, _read_output(directory), now=now, gated=agent.gate, rested=rested
+        )
 
     async def _follow(self, executor: Executor, handle: str, transcript: Transcript) -> None:
         try:

@@ -156,4 +156,4 @@ class LeasesTopic(BackendTopic):
             ("session.waiting", "2"),
             ("session.answered", "2"),
         ]
-        assert events[0].data == {"id": "1", "kind": "approval", "text": "rm?", "hash": "aa"}
+        assert events[0].data == {"id": "1", "kind": "approval", "text": "rm?", "hash": "aa", "ref": ""}

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lite.engine.environment import build_environment, need_variable
-from lite.engine.judgement import LONGEST_PARKING_MS, PAST_PARKING_MS, SHORTEST_PARKING_MS, Interruption, judge
+from lite.engine.judgement import (
+    LONGEST_PARKING_MS,
+    PAST_PARKING_MS,
+    SHORTEST_PARKING_MS,
+    Interruption,
+    judge,
+    parked_until,
+)
 from lite.model.task import MAX_OUTPUT, Outcome, OutcomeKind, Reason
 from providers.base import Failure, Usage, Verdict
 
@@ -131,3 +138,15 @@ def test_an_account_that_needs_somebody_holds_the_task_only_where_it_can_be_held
     )
     judged = judge(failed, verdict, None, None, now=NOW, gated=False)
     assert (judged.kind, judged.reason) == (K.FAILED, "not-logged-in")
+
+
+@pytest.mark.parametrize(
+    ("rested", "wait"), [(0, 2500), (1, 2500), (2, 4000), (5, 32_000), (8, 256_000), (500, 256_000)]
+)
+def test_who_comes_back_in_vain_waits_longer(rested: int, wait: int) -> None:
+    verdict = Verdict(False, Failure.RATE_LIMIT, after_ms=2500)
+    assert parked_until(verdict, NOW, rested) == NOW + wait
+
+
+def test_a_time_that_was_named_is_kept_however_often() -> None:
+    assert parked_until(Verdict(False, Failure.USAGE_LIMIT, until=NOW + 5000), NOW, 7) == NOW + 5000

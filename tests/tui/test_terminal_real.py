@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 
 from lite.api.client import Client
 from lite.recordings.reader import Chunk, Recording
+from lite.transcripts.reader import transcript_size
 from tests.support.fleet import Fleet
 from tests.support.panes import Alone, screen_text, shown
 from tests.support.programs import needs
@@ -43,6 +44,9 @@ class RealGateway:
     async def recording_end(self, session: str) -> tuple[int, int]:
         recording = Recording(self._home.session(session))
         return recording.start(), recording.end()
+
+    async def transcript_end(self, session: str) -> int | None:
+        return transcript_size(self._home.session(session))
 
 
 @pytest.fixture
