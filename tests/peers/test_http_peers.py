@@ -15,6 +15,7 @@ from lite.aio.tasks import spawn
 from lite.api.headers import HERE_ONLY
 from lite.api.server.listen import ApiServer, bind_tcp
 from lite.clock import SystemClock, VirtualClock
+from lite.engine.questions import Answer as Given
 from lite.errors import NotFound, PeerUnavailable, QuarterdeckError, SessionRefused
 from lite.model.session import Activity, Inspection, Status
 from lite.model.task import State, Task, TaskSpec
@@ -94,6 +95,14 @@ async def test_send_brings_exactly_these_bytes(peer: Peer, peers: HttpPeers) -> 
     assert ("send", data) in peer.operations.calls
     peer.operations.table[SESSION] = Task(spec, seq=1, state=State.FAILED)
     assert await peers.send(peer.worker, SESSION, data) == (False, "the task is not running")
+
+
+async def test_an_answer_goes_to_the_question_it_was_meant_for(peer: Peer, peers: HttpPeers) -> None:
+    said = {"id": "q1", "decision": "answer", "text": "port \u00fc 80", "hash": "h1"}
+    assert await peers.answer(peer.worker, SESSION, said) == ("delivered", "")
+    assert peer.operations.calls == [("answer", (SESSION, Given("q1", "answer", "port \u00fc 80", "h1")))]
+    refused = await peers.answer(peer.worker, SESSION, {**said, "id": "q2"})
+    assert refused == ("refused", "it asks something else now")
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "a\r\nb: c", "ünicode"])
