@@ -6,12 +6,12 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import signal
 import stat
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from lite.aio.programs import ask
 from lite.errors import SecretUnavailable
 from lite.model.settings import Secret
 
@@ -96,42 +96,16 @@ def _contents(secret: Secret) -> bytes:
 
 
 async def _output(command: tuple[str, ...], seconds: float) -> bytes:
-    """What it prints. It runs without a shell, in a group of its own that does not outlive the call."""
     secret = Secret(command=command)
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise _unavailable(secret, f"cannot be run: {error.strerror}") from None
-    assert process.stdout is not None
-    data = b""
-    try:
-        async with asyncio.timeout(seconds):
-            while len(data) <= MAX_SECRET + 2 and (more := await process.stdout.read(MAX_SECRET)):
-                data += more
-            code = await process.wait() if len(data) <= MAX_SECRET + 2 else 0
+        answer = await ask(command, seconds=seconds, most=MAX_SECRET + 2)
     except TimeoutError:
         raise _unavailable(secret, f"said nothing within {seconds:g} s") from None
-    finally:
-        _end(process)
-        await process.wait()
-    if code != 0:
-        raise _unavailable(secret, f"ended with exit code {code}", "run it by hand")
-    return data
-
-
-def _end(process: asyncio.subprocess.Process) -> None:
-    """The group is its own: it was made the leader before it ran."""
-    if process.returncode is None:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+    except OSError as error:
+        raise _unavailable(secret, f"cannot be run: {error.strerror}") from None
+    if answer.code != 0 and len(answer.output) <= MAX_SECRET + 2:
+        raise _unavailable(secret, f"ended with exit code {answer.code}", "run it by hand")
+    return answer.output
 
 
 def _checked(data: bytes, secret: Secret) -> str:

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable
 
+from lite.aio.programs import ask
 from lite.aio.service import Service
 from lite.engine.context import Context
 from lite.engine.judgement import parked_until
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 _PAGE = 1000
 _BREATH_SECONDS = 1.0  # between two looks at a busy log; less than `judgement.HEARD_MS`
 _LOGIN_SECONDS = 10.0
+_LOGIN_BYTES = 1 << 20
 
 
 class Accounts:
@@ -107,19 +109,9 @@ async def _logged_in(context: Context, agent: Agent) -> bool:
     path = await asyncio.to_thread(shutil.which, able.executable, path=env.get("PATH")) if able.login_args else None
     if path is None:
         return False
-    null = asyncio.subprocess.DEVNULL
     try:
-        process = await asyncio.create_subprocess_exec(
-            path, *able.login_args, stdin=null, stdout=null, stderr=null, env=env
-        )
+        return (await ask((path, *able.login_args), seconds=_LOGIN_SECONDS, most=_LOGIN_BYTES, env=env)).code == 0
     except OSError:
-        return False
-    try:
-        async with asyncio.timeout(_LOGIN_SECONDS):
-            return await process.wait() == 0
-    except TimeoutError:
-        process.kill()
-        await process.wait()
         return False
 
 

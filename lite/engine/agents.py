@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from lite.aio.programs import ask
 from lite.engine.context import Context
 from lite.engine.secrets import problem_of as secret_problem
 from lite.model.settings import Agent
@@ -16,6 +17,7 @@ from providers.base import Provider
 from providers.errors import ProviderError
 
 _VERSION_SECONDS = 10.0
+_VERSION_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +60,7 @@ async def _version(provider: Provider, path: str) -> str:
     if not arguments:
         return ""
     try:
-        process = await asyncio.create_subprocess_exec(
-            path,
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
+        answer = await ask((path, *arguments), seconds=_VERSION_SECONDS, most=_VERSION_BYTES)
     except OSError:
         return ""
-    try:
-        async with asyncio.timeout(_VERSION_SECONDS):
-            stdout, _ = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        return ""
-    return provider.version(stdout.decode("utf-8", "replace"))
+    return provider.version(answer.output.decode("utf-8", "replace"))

@@ -39,7 +39,7 @@ tasks:
   goes_on: {command: 'true', needs: [lenient, failed_too]}
   killed: {command: 'kill -9 $$'}
   nowhere: {command: [there-is-no-such-program]}
-  too_long: {command: 'sleep 600', timeout: 200ms}
+  too_long: {command: 'exec sleep 600', timeout: 600ms}
   delayed: {command: 'true', delay: 400ms}
   lane_1: {command: 'sleep 0.1', lane: one}
   lane_2: {command: 'exit 6', lane: one}
@@ -48,7 +48,7 @@ tasks:
   touch_2: {command: 'true', touches: [src/deep]}
   placed: {command: 'true', selector: {zone: a}}
   placed_too: {command: 'true', team: red, affinity: prefer-colocate, needs: [placed]}
-  cancelled: {command: 'sleep 600'}
+  cancelled: {command: 'touch THERE; exec sleep 600'}
   cancelled_early: {command: 'true', delay: 1h}
   after_cancel: {command: 'true', needs: [cancelled, cancelled_early]}
 """
@@ -61,8 +61,10 @@ Histories = dict[str, list[tuple[str, int, Any]]]
 
 def play(fleet: Fleet) -> tuple[Histories, dict[str, Any]]:
     """Run the plan, cancel two, retry one by hand; the histories and the rows at the end, by name."""
-    ids = {task["name"]: task["id"] for task in fleet.submit_plan(PLAN)}
+    there = fleet.project / "there"  # a shell that is still starting may let the first interrupt pass
+    ids = {task["name"]: task["id"] for task in fleet.submit_plan(PLAN.replace("THERE", str(there)))}
     client = fleet.client
+    until(there.exists, 30, fleet.describe)
     until(lambda: client.task(ids["cancelled"])["started_at"], 30, fleet.describe)
     client.cancel(ids["cancelled"])
     client.cancel(ids["cancelled_early"], "not today")
