@@ -7,12 +7,12 @@ The driver is told what to do by a JSON file in the session's directory and prin
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from providers.base import AgentEvent, EventKind, Failure, Launch, Request, Source, Usage, Verdict
 from providers.checks import Kinds
+from providers.durations import parse_duration
 from providers.errors import InvalidRequest
 from providers.parsing import JsonLinesParser, count_of, exit_verdict, mapping_of, number_of, text_of
 
@@ -22,9 +22,6 @@ PERMISSIONS = ("ask", "allow", "deny", "wait")
 DRIVEN_OPTIONS: Kinds = {"permissions": str, "wait_for": (str, int, float), "start_timeout": (str, int, float)}
 START_MS = 60_000  # the slowest agent seen needed half of it
 Decision = Literal["allow", "deny", "answer"]
-
-_UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "": 1_000}
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|)", re.ASCII)
 
 
 def driven_launch(
@@ -142,12 +139,11 @@ def _failed(result: Mapping[str, Any], message: str) -> Verdict:
 
 
 def _span_ms(value: Any, field: str) -> int:
-    """ms of `90s`, `1h30m` or a number of seconds. Raises `InvalidRequest`."""
-    text = str(value).strip().lower()
-    parts = _SPAN.findall(text)
-    if not text or len(text) > 40 or "".join(number + unit for number, unit in parts) != text:
-        raise InvalidRequest(f"{text[:40]!r} is not a duration", hint="for example 90s, 30m or 1h30m", field=field)
-    found = round(sum(float(number) * _UNITS[unit] for number, unit in parts))
+    """As `parse_duration`, but not 0. Raises `InvalidRequest`."""
+    try:
+        found = parse_duration(value)
+    except ValueError as error:
+        raise InvalidRequest(f"the duration {error}", field=field) from None
     if found <= 0:
         raise InvalidRequest("the duration must be positive", field=field)
     return found

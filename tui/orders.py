@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lite.config.durations import parse_duration
 from lite.errors import InvalidTask
+from providers.durations import parse_duration
 
 if TYPE_CHECKING:
     from lite.api.messages import SubmitBody

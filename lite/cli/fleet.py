@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 from lite.cli.commands import Command
-from lite.cli.quantities import span
 from lite.cli.style import badge, colour_of
 from lite.cli.tables import Cell
 from lite.errors import UsageError
+from providers.durations import span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

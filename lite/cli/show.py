@@ -7,9 +7,9 @@ import time
 
 from lite.cli.commands import Command
 from lite.cli.fleet import elapsed
-from lite.cli.quantities import span
 from lite.cli.style import badge, colour_of, paint
 from lite.terminal.sanitize import safe, safe_text
+from providers.durations import span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ import time
 
 from lite.cli.commands import Command
 from lite.cli.endings import NEEDS_INPUT, TIMED_OUT, exit_code, worst
-from lite.cli.quantities import duration_ms, span
+from lite.cli.quantities import duration_ms
 from lite.cli.style import badge, colour_of, paint
 from lite.terminal.sanitize import safe
+from providers.durations import span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

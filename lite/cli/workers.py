@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 from lite.cli.commands import Command
-from lite.cli.quantities import duration_ms, span
+from lite.cli.quantities import duration_ms
 from lite.cli.tables import Cell
 from lite.errors import UsageError
+from providers.durations import span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 
-from lite.config.durations import parse_duration, parse_size
+from lite.config.sizes import parse_size
 from lite.rules.checks import MAX_TIME_MS
+from providers.durations import parse_duration
 
 
 class Strict(BaseModel):

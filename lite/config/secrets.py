@@ -14,12 +14,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from lite.config.durations import parse_duration
 from lite.model.settings import Agent, Secret
 from lite.rules.checks import MAX_TIME_MS, env_problem, is_slug
 from lite.rules.hosts import origin_of_host
 from lite.rules.problems import Problems
 from lite.rules.spelling import listing
+from providers.durations import parse_duration
 
 BY_REFERENCE = "{env: NAME}, {file: PATH} or {command: [PROGRAM, ARG]}"
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from lite.model.session import Activity
 from lite.model.task import MAX_FAULTS, Reason, State, Task
-from lite.rules.hindrances import Evidence, Hindrance, hindrances, span
+from lite.rules.hindrances import Evidence, Hindrance, hindrances
 from lite.rules.place import place
+from providers.durations import span
 
 __all__ = ["Evidence", "Explanation", "explain"]
 

@@ -14,6 +14,7 @@ from lite.rules.fleet import Fleet
 from lite.rules.lanes import blocker
 from lite.rules.place import place
 from lite.rules.touches import overlap
+from providers.durations import span
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,17 +166,3 @@ def _caps(task: Task, evidence: Evidence) -> Iterator[Hindrance]:
 
 def _names(workers: Sequence[Worker]) -> str:
     return f"worker {workers[0].id}" if len(workers) == 1 else f"each of {len(workers)} workers"
-
-
-def span(ms: int) -> str:
-    """`0.4s`, `12s`, `3m12s`, `2h05m`, `4d03h`."""
-    if ms < 10_000:
-        return f"{max(ms, 0) / 1000:.1f}s"
-    seconds = ms // 1000
-    if seconds < 60:
-        return f"{seconds}s"
-    if seconds < 3600:
-        return f"{seconds // 60}m{seconds % 60:02d}s"
-    if seconds < 86400:
-        return f"{seconds // 3600}h{seconds % 3600 // 60:02d}m"
-    return f"{seconds // 86400}d{seconds % 86400 // 3600:02d}h"

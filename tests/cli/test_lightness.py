@@ -45,7 +45,8 @@ HEAVY = {
     "lite.api.server",
     "lite.api.messages",
     "tui",
-    "providers",
+    "providers.base",
+    "providers.registry",
 }
 PROGRAM = """
 import sys

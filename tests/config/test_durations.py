@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lite.config.durations import parse_duration, parse_size
+from lite.config.sizes import parse_size
+from providers.durations import parse_duration
 
 _UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 

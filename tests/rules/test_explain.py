@@ -142,7 +142,7 @@ CASES: list[tuple[Task, Evidence, str, str]] = [
         task(state=State.FAILED, reason=Reason.EXIT, exit_code=2, started_at=NOW - 500, ended_at=NOW),
         FREE,
         "exit",
-        "one failed: it exited with 2 after 0.5s",
+        "one failed: it exited with 2 after 500ms",
     ),
     (task(state=State.FAILED, reason=Reason.SIGNAL, signal=9), FREE, "signal", "one failed: it was ended by signal 9"),
     (task(state=State.FAILED, reason=Reason.TIMEOUT), FREE, "timeout", "one failed: it ran into its timeout"),

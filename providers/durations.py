@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them."""
+"""Durations as people write and read them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ _WHOLE = re.compile(
 )
 _ORDER = ("d", "h", "m", "s", "ms")
 _LONGEST = 40  # characters
-
-_SIZES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?\Z", re.IGNORECASE | re.ASCII)
 
 
 def parse_duration(value: object) -> int:
@@ -36,13 +33,17 @@ def parse_duration(value: object) -> int:
     return round(sum(float(number) * _UNITS[unit] for unit, number in pairs if number))
 
 
-def parse_size(value: object) -> int:
-    """Bytes of `64k`, `256MB`, `1GiB` (powers of 1024) or a bare number. Raises ValueError in words."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        if value < 0:
-            raise ValueError(f"cannot be negative: {value}")
-        return value
-    found = _SIZE.match(value.strip()) if isinstance(value, str) and len(value) <= _LONGEST else None
-    if found is None:
-        raise ValueError("is not a size; write for example 64MB or 1GB")
-    return round(float(found[1]) * _SIZES[found[2].lower()])
+def span(ms: float) -> str:
+    """`40ms`, `4.2s`, `12s`, `3m12s`, `2h05m`, `4d03h`."""
+    if ms < 1000:
+        return f"{max(0, int(ms))}ms"
+    seconds = int(ms) // 1000
+    if ms < 10_000:
+        return f"{int(ms) // 100 / 10:.1f}s"
+    if seconds < 60:
+        return f"{seconds}s"
+    if seconds < 3600:
+        return f"{seconds // 60}m{seconds % 60:02d}s"
+    if seconds < 86400:
+        return f"{seconds // 3600}h{seconds % 3600 // 60:02d}m"
+    return f"{seconds // 86400}d{seconds % 86400 // 3600:02d}h"
