@@ -45,6 +45,9 @@ def test_eight_first_starts_at_once(binary: Path, tmp_path: Path) -> None:
     (version,) = versions(cache)
     assert re.fullmatch(rf"{re.escape(__version__)}-[0-9a-f]{{16}}", version.name)
     assert (version / "_internal" / "licenses" / "textual").is_dir()
+    providers = {path.stem for path in (version / "_internal" / "providers").iterdir()}
+    assert "base" in providers
+    assert "testing" not in providers  # it needs pytest
 
 
 def test_plans_run_where_there_is_no_python(bare: Make) -> None:
