@@ -22,6 +22,7 @@ PERMISSIONS = ("ask", "allow", "deny", "wait")
 DRIVEN_OPTIONS: Kinds = {"permissions": str, "wait_for": (str, int, float), "start_timeout": (str, int, float)}
 START_MS = 60_000  # the slowest agent seen needed half of it
 Decision = Literal["allow", "deny", "answer"]
+_MODEL_KEPT = 200  # characters of its name
 
 
 def driven_launch(
@@ -48,6 +49,21 @@ def driven_launch(
         stdio="pipes",
         files={SPEC: json.dumps(said).encode()},
     )
+
+
+def wants_driver(request: Request) -> bool:
+    """Whether an agent that also runs by itself is to be conversed with: headless, and told what to do about
+    permissions. Raises `InvalidRequest` for an option that goes with those only."""
+    if "permissions" in request.options:
+        return request.mode == "headless"
+    for name in DRIVEN_OPTIONS:
+        if name in request.options:
+            raise InvalidRequest(
+                f"{name} goes with permissions only",
+                hint="permissions: ask, allow, deny or wait",
+                field=f"options.{name}",
+            )
+    return False
 
 
 def check_driven(request: Request) -> None:
@@ -98,6 +114,8 @@ class DrivenParser(JsonLinesParser):
                 count_of(data.get("tokens_out")),
                 number_of(data.get("cost_usd")),
                 Source.REPORTED,
+                count_of(data.get("tokens_cached")),
+                text_of(data.get("model"))[:_MODEL_KEPT],
             )
         elif kind is EventKind.RESULT:
             self._result, self._said = data, text

@@ -43,6 +43,7 @@ class _Pending:
     hash: str
     kind: Asked
     options: Sequence[Option]
+    free: bool
     answered: asyncio.Future[Answer]
 
 
@@ -64,8 +65,11 @@ class Desk:
         options: Sequence[Option] = (),
         data: Mapping[str, Any] | None = None,
         raw: Any = None,
+        *,
+        free: bool = False,
     ) -> Answer:
-        """The answer; `cancel` once the turn is being cancelled. Prints the request and how it was settled."""
+        """The answer; `cancel` once the turn is being cancelled. Prints the request and how it was settled, also when
+        whoever asks is cancelled: the agent has taken it back. `free`: other words than an option's are taken too."""
         ident = secrets.token_hex(6)
         more = dict(data or {})
         by_policy = self._by_policy(kind)
@@ -73,7 +77,7 @@ class Desk:
             self._settled(ident, by_policy, "policy", more)
             return by_policy
         digest = text_hash(text)
-        pending = _Pending(digest, kind, options, asyncio.get_running_loop().create_future())
+        pending = _Pending(digest, kind, options, free, asyncio.get_running_loop().create_future())
         shown = [{**one._asdict(), "id": one.id[:200], "name": one.name[:200]} for one in options[:20]]
         said = {"id": ident, "kind": kind, "hash": digest, "options": shown, **more}
         if self._wait is not None:
@@ -86,6 +90,9 @@ class Desk:
                 answer = await pending.answered
         except TimeoutError:
             answer, by = Answer("deny"), "policy"
+        except asyncio.CancelledError:
+            self._settled(ident, Answer("cancel"), "agent", more)
+            raise
         finally:
             del self._pending[ident]
         self._settled(ident, answer, "policy" if answer.decision == "cancel" else by, more)
@@ -161,4 +168,5 @@ def _understood(said: Mapping[str, Any], pending: _Pending) -> Answer | None:
         for one in pending.options:
             if text in (one.id, one.name):
                 return Answer("answer", one.id)
+        return Answer("answer", text) if pending.free else None
     return None
