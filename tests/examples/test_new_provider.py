@@ -1,21 +1,24 @@
-"""The provider of example 04: held to the contract, installed as its README says, run through the front door."""
+"""The provider of example 04, as its README says: installed beside an installed Quarterdeck, held to the contract by
+its own tests, run through the front door. Nothing of it finds this checkout."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 from pathlib import Path
 
 import pytest
 
-from providers.base import Failure, Provider, Request
-from tests.contracts.provider import ProviderContract, Transcript, check_transcript, transcripts
-from tests.examples.project import EXAMPLES, Project
+from tests.examples.project import EXAMPLES, ROOT, Project
+
+pytestmark = pytest.mark.slow
 
 FOLDER = EXAMPLES / "04_new_provider"
-CASES = transcripts(FOLDER / "transcripts")
+PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 BROKEN = {
     "broken.py": "raise RuntimeError('no such parrot')\n",
     "broken-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n",
@@ -23,64 +26,72 @@ BROKEN = {
 }
 
 
-@pytest.fixture
-def provider() -> Provider:
-    spec = importlib.util.spec_from_file_location("quarterdeck_parrot", FOLDER / "quarterdeck_parrot.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    made: Provider = module.ParrotProvider()
-    return made
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with both packages; the libraries they need are this one's."""
+    folder = tmp_path_factory.mktemp("installed")
+    offline = ["--no-deps", "--no-index"]
+    sources = folder / "sources"
+    shutil.copytree(FOLDER, sources, ignore=shutil.ignore_patterns("build", ".quarterdeck", "__pycache__"))
+    build = [*PIP, "wheel", *offline, "--no-build-isolation", "--wheel-dir", str(folder), str(ROOT), str(sources)]
+    subprocess.run(build, check=True, timeout=120, cwd=folder)
+    venv.create(folder / "venv", symlinks=True)
+    python = folder / "venv" / "bin" / "python"
+    wheels = map(str, folder.glob("*.whl"))
+    subprocess.run([*PIP, "--python", str(python), "install", *offline, *wheels], check=True, timeout=120, cwd=folder)
+    site_packages(python).joinpath("libraries.pth").write_text(sysconfig.get_path("purelib"))
+    return python
+
+
+def site_packages(python: Path) -> Path:
+    (found,) = python.parents[1].glob("lib/python*/site-packages")
+    return found
+
+
+def run(python: Path, *args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST_"))}
+    return subprocess.run([python, *args], cwd=cwd, env=env, capture_output=True, text=True, timeout=100, check=False)
 
 
 @pytest.fixture
-def request_() -> Request:
-    return Request("t", 1, "headless", "pieces of eight")
+def its_tests(tmp_path: Path) -> Path:
+    """What it is tested with, without its source."""
+    for name in ("tests", "transcripts"):
+        shutil.copytree(FOLDER / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
 
 
-class TestParrot(ProviderContract):
-    @pytest.fixture
-    def provider(self, provider: Provider) -> Provider:
-        return provider
-
-    @pytest.fixture
-    def request_(self, request_: Request) -> Request:
-        return request_
-
-
-@pytest.mark.parametrize("transcript", CASES, ids=repr)
-def test_a_transcript_reads_the_same_however_it_is_cut(
-    provider: Provider, request_: Request, transcript: Transcript
-) -> None:
-    check_transcript(provider, request_, transcript)
+def test_its_own_tests_need_installed_packages_only(installed: Path, its_tests: Path) -> None:
+    where = (
+        "import providers.testing, quarterdeck_parrot; print(providers.testing.__file__, quarterdeck_parrot.__file__)"
+    )
+    found = run(installed, "-c", where, cwd=its_tests)
+    assert found.returncode == 0, found.stderr
+    assert all(path.startswith(str(site_packages(installed))) for path in found.stdout.split())
+    done = run(installed, "-m", "pytest", "-v", "-p", "no:cacheprovider", "tests", cwd=its_tests)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for case in ("repeats", "sleeps"):
+        assert f"TestParrot::test_it_reads_the_same_however_it_is_cut[{case}] PASSED" in done.stdout
+    assert "TestParrot::test_every_mode_it_claims_can_be_launched PASSED" in done.stdout
 
 
-def test_the_words_come_with_the_time(provider: Provider, request_: Request) -> None:
-    parser = provider.parser(request_)
-    parser.feed("out", next(case for case in CASES if case.name == "sleeps").out)
-    verdict = parser.end(0, None)
-    assert (verdict.reason, verdict.after_ms) == (Failure.OVERLOADED, 1500)
+def test_its_own_tests_fail_when_a_transcript_says_otherwise(installed: Path, its_tests: Path) -> None:
+    cases = its_tests / "transcripts" / "cases.json"
+    cases.write_text(cases.read_text().replace('"PIECES OF EIGHT"', '"PIECES OF NINE"'))
+    done = run(installed, "-m", "pytest", "-p", "no:cacheprovider", "tests", cwd=its_tests)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "repeats: got {'output': 'PIECES OF EIGHT'}, expected {'output': 'PIECES OF NINE'}" in done.stdout
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Path:
-    """Where the package is installed: beside Quarterdeck as far as an interpreter can tell."""
-    site = tmp_path / "site"
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*command, "--target", str(site), str(FOLDER)], check=True, timeout=120)
-    # a session's program gets no PYTHONPATH, and an installation in an environment needs none
-    (site / "bin" / "parrot").write_text(f'#!/bin/sh\nexec {sys.executable} {site}/parrot.py "$@"\n')
-    return site
-
-
-def test_installed_it_is_an_agent_like_any_other(tmp_path: Path, site: Path) -> None:
+def test_installed_it_is_an_agent_like_any_other(tmp_path: Path, installed: Path) -> None:
     for name, text in BROKEN.items():
-        (site / name).parent.mkdir(exist_ok=True)
-        (site / name).write_text(text)
+        place = site_packages(installed) / name
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(text)
     project = Project(tmp_path, FOLDER.name)
-    project.env["PYTHONPATH"] = str(site)
-    project.env["PATH"] = f"{site / 'bin'}{os.pathsep}{project.env['PATH']}"
+    project.command = str(installed.with_name("qd"))
+    project.env["PATH"] = f"{installed.parent}{os.pathsep}{project.env['PATH']}"
+    project.env.pop("PYTHONPATH", None)
     try:
         project.qd("up", "-d")
         (polly,) = [agent for agent in project.ask("agents") if agent["name"] == "polly"]
