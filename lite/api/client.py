@@ -1,4 +1,4 @@
-"""The synchronous client of the control API: a Unix socket, a small HTTP/1.1 exchange, JSON. Light to import.
+"""The synchronous client of the control API: one method a verb. Light to import.
 
 Errors arrive as the class of `lite.errors` that the supervisor raised, with its message, hint and place. All waiting
 is built on the event stream; nothing polls a running supervisor.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import time
 
-from lite import __version__
-from lite.api.exchange import HINT, Connection, Disconnected, quote, rebuilt, target
+from lite.api.channel import Channel
+from lite.api.exchange import HINT, Disconnected, quote, target
 from lite.errors import NoSupervisor
 
 TYPE_CHECKING = False  # type checkers take it for true; importing typing costs as much as argparse
@@ -40,64 +40,12 @@ if TYPE_CHECKING:
         WorkerJson,
     )
 
-_SILENCE = 45.0  # seconds; streams carry a heartbeat every 10
 _BREATH = 0.05  # seconds before a broken stream is opened again
 _PAGE = 1000
-_HEADERS = {"User-Agent": f"qd/{__version__}", "Accept": "application/json"}
 
 
-class Client:
-    """One supervisor, by its socket. One connection is kept for calls; every stream opens its own. Not thread-safe, but
-    for `abort`."""
-
-    def __init__(self, socket_path: str, *, timeout: float = 30.0) -> None:
-        self._path = socket_path
-        self._timeout = timeout
-        self._kept: Connection | None = None
-        self._streams: set[Connection] = set()
-        self._aborted = False
-
-    def __repr__(self) -> str:
-        return f"<Client {self._path} {'connected' if self._kept else 'idle'}>"
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            kept.close()
-
-    def abort(self) -> None:
-        """For another thread: end what is going on, and whatever would begin; it raises `NoSupervisor`."""
-        self._aborted = True
-        for connection in (*self._streams, self._kept):
-            if connection is not None:
-                connection.abort()
-
-    def call(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        *,
-        timeout: float | None = None,
-        query: dict[str, object] | None = None,
-    ) -> Any:
-        """The JSON answer. Raises the error the supervisor answered with, or `NoSupervisor`. `timeout` in seconds."""
-        seconds = self._timeout if timeout is None else timeout
-        try:
-            _, data = self._exchange(method, target(path, query or {}), body, seconds)
-        except TimeoutError:
-            self.close()
-            raise NoSupervisor(f"the supervisor did not answer within {seconds:g} s", hint="qd doctor") from None
-        except Disconnected as error:
-            self.close()
-            raise NoSupervisor(f"{error} before it answered", hint=HINT) from None
-        return _decode(data)
+class Client(Channel):
+    """The verbs of one supervisor."""
 
     # the supervisor
 
@@ -233,7 +181,7 @@ class Client:
             query = {"offset": offset, **only, "follow": follow or None, "format": "packets"}
             decoder = packets.Decoder()
             try:
-                for data in self._stream(target(path, query), time.monotonic() + 20.0):
+                for data in self.stream(target(path, query), time.monotonic() + 20.0):
                     for kind, payload in decoder.feed(data):
                         if kind == packets.OUTPUT:
                             at, which, chunk = packets.parse_output(payload)
@@ -253,7 +201,7 @@ class Client:
     def cast(self, session: str) -> Iterator[bytes]:
         """The recording as an asciicast file."""
         try:
-            yield from self._stream(f"/v1/sessions/{quote(session)}/cast", 0.0)
+            yield from self.stream(f"/v1/sessions/{quote(session)}/cast", 0.0)
         except (Disconnected, TimeoutError):
             raise NoSupervisor("the connection broke during the export", hint="try again") from None
 
@@ -308,7 +256,7 @@ class Client:
         while True:
             path = target("/v1/events/stream", {"after": after, "run": run, "task": task})
             try:
-                for line in _lines(self._stream(path, time.monotonic() + patience, deadline)):
+                for line in _lines(self.stream(path, time.monotonic() + patience, deadline)):
                     event: EventJson = json.loads(line)
                     after = event["cursor"]
                     yield event
@@ -330,97 +278,16 @@ class Client:
     def _pages(self, path: str) -> Generator[list[Any], None, None]:
         rest = b""
         try:
-            for piece in self._stream(path, 0.0):
+            for piece in self.stream(path, 0.0):
                 *whole, rest = (rest + piece).split(b"\n")
                 yield [json.loads(line) for line in whole if line]
         except (Disconnected, TimeoutError) as error:
             raise NoSupervisor(f"the supervisor has gone: {error}", hint=HINT) from None
         raise NoSupervisor("the supervisor has ended", hint=HINT)
 
-    # helpers
-
-    def _exchange(self, method: str, path: str, body: object, seconds: float) -> tuple[dict[str, str], bytes]:
-        data = b"" if body is None else json.dumps(body).encode()
-        headers = _HEADERS | {"Content-Type": "application/json"} if data else _HEADERS
-        for attempt in (1, 2):
-            reused = self._kept is not None and not self._kept.stale
-            if not reused:
-                self.close()
-                self._kept = Connection(self._path, seconds)
-            connection = self._kept
-            assert connection is not None
-            connection.settimeout(seconds)
-            try:
-                if self._aborted:
-                    raise Disconnected("it was left")
-                connection.send(method, path, headers, data)
-                status, answered = connection.answer()
-                content = b"".join(connection.body())
-            except Disconnected as error:
-                self.close()
-                if reused and attempt == 1 and (error.unsent or method == "GET"):
-                    continue
-                raise
-            if connection.closing:
-                self.close()
-            if status >= 400:
-                raise rebuilt(status, content)
-            return answered, content
-        raise AssertionError("unreachable")
-
-    def _stream(self, path: str, patience: float, deadline: float | None = None) -> Iterator[bytes]:
-        """Pieces of the body as they come, an empty one when connected, until it ends or `deadline`. A supervisor that
-        does not listen is waited for until `patience` (both of `time.monotonic`). Raises `Disconnected`,
-        `TimeoutError`."""
-        connection = self._connect(patience, deadline)
-        if connection is None:
-            return
-        self._streams.add(connection)
-        try:
-            if self._aborted:  # between the two
-                raise Disconnected("it was left")
-            connection.send("GET", path, _HEADERS, b"")
-            status, _ = connection.answer()
-            if status >= 400:
-                raise rebuilt(status, b"".join(connection.body()))
-            yield b""
-            pieces = connection.body()
-            while True:
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    return
-                connection.settimeout(_SILENCE if left is None else min(left, _SILENCE))
-                piece = next(pieces, None)
-                if piece is None:
-                    return
-                yield piece
-        finally:
-            self._streams.discard(connection)
-            connection.close()
-
-    def _connect(self, patience: float, deadline: float | None) -> Connection | None:
-        delay = 0.02
-        while True:
-            if self._aborted:
-                raise NoSupervisor("it was left")
-            try:
-                return Connection(self._path, self._timeout)
-            except NoSupervisor:
-                now = time.monotonic()
-                if deadline is not None and now >= deadline:
-                    return None
-                if now >= patience:
-                    raise
-            time.sleep(delay)  # nobody is there to be waited on
-            delay = min(delay * 2, 0.5)
-
 
 def _task(ref: str) -> str:
     return f"/v1/tasks/{quote(ref)}"
-
-
-def _decode(data: bytes) -> Any:
-    return json.loads(data) if data.strip() else None
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -109,7 +109,7 @@ async def test_errors_are_those_of_the_supervisor(socket_path: str, operations: 
 async def test_one_connection_serves_many_calls_and_is_renewed_after_a_restart(
     socket_path: str, operations: StubOperations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lite.api import client as module
+    from lite.api import channel as module
 
     opened = []
     monkeypatch.setattr(module, "Connection", lambda *a: opened.append(1) or Connection(*a))  # type: ignore[func-returns-value]
