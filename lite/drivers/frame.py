@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import sys
 import traceback
@@ -57,6 +58,8 @@ async def _conversation(spec: Spec, begin: Begin, lines: Lines) -> Outcome:
     _on_signals(stop, hurry)
     desk = Desk(lines, spec.permissions, spec.wait_ms)
     command = spec.words("command")
+    for name in spec.words("secrets"):  # variables with a password that only this program and its agent know
+        os.environ[name] = secrets.token_urlsafe(24)
     try:
         agent = await Agent.start(command, spec.cwd)
     except (OSError, ValueError, IndexError) as error:
