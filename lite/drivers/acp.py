@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 from acp.connection import Connection
@@ -134,7 +135,8 @@ class Acp:
         elif "resume" in mapping_of(can.get("sessionCapabilities")):
             method = "session_resume"
         else:
-            raise Failed(Failure.UNKNOWN_SESSION, "not resumable: this agent cannot load earlier conversations")
+            text = "not resumable: this agent cannot load earlier conversations"
+            raise Failed(Failure.UNKNOWN_SESSION, text, infrastructure=True)
         self._updates.replaying = True
         try:
             opened = await self._request(method, {"sessionId": resume, **params}, unknown=Failure.UNKNOWN_SESSION)
@@ -268,10 +270,12 @@ def _refused(error: RequestError, unknown: Failure) -> Outcome:
     if error.code == _AUTH_REQUIRED:
         return Outcome(False, text, Failure.NOT_LOGGED_IN, account=True)
     if error.code == _NOT_FOUND and unknown is Failure.UNKNOWN_SESSION:
-        return Outcome(False, text, unknown)
+        return Outcome(False, text, unknown, infrastructure=True)
     if error.code == _NO_SUCH_METHOD:
         return Outcome(False, text, unknown)
-    return judge(text, error.code if 400 <= error.code < 600 else None, unknown)
+    found = judge(text, error.code if 400 <= error.code < 600 else None, unknown)
+    # that a conversation is gone is nobody's failure: the next attempt begins a new one
+    return replace(found, infrastructure=True) if found.reason is Failure.UNKNOWN_SESSION else found
 
 
 def _check_model(model: str, models: list[str]) -> None:

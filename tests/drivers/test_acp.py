@@ -267,12 +267,12 @@ def test_what_is_replayed_late_is_not_said_anew(tmp_path: Path) -> None:
 
 def test_a_conversation_nobody_knows(tmp_path: Path) -> None:
     _, verdict = ran(tmp_path, "loads", resume="sess-9")
-    assert verdict.reason is Failure.UNKNOWN_SESSION
+    assert (verdict.reason, verdict.infrastructure) == (Failure.UNKNOWN_SESSION, True), "the next one begins anew"
 
 
 def test_an_agent_that_cannot_resume_says_so(tmp_path: Path) -> None:
     driver, verdict = ran(tmp_path, "ok", resume="sess-1")
-    assert verdict.reason is Failure.UNKNOWN_SESSION
+    assert (verdict.reason, verdict.infrastructure) == (Failure.UNKNOWN_SESSION, True), "the next one begins anew"
     assert "not resumable" in verdict.message
     assert not [note for note in driver.notes if note["what"] == "session/prompt"]
 
