@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lite.config.backend import Chosen, choose_backend
+from lite.config.kubernetes import check_kubernetes, for_agent, origins_of
 from lite.config.overrides import Overrides, apply
 from lite.config.prices import all_prices
 from lite.config.secrets import beside, check_secrets
@@ -21,7 +22,7 @@ from lite.rules.problems import Problems
 from lite.rules.spelling import did_you_mean, listing, quoted
 from lite.terminal.keys import DetachKey
 
-_LATER_EXECUTORS = ("kubernetes", "auto")
+_EXECUTORS = ("local", "kubernetes", "auto")
 _LATER_KEYS = ("budget", "budgets", "schedules")
 
 
@@ -53,6 +54,7 @@ def load_text(
     problems = Problems()
     chosen = choose_backend(model.backend, document, environ, problems)
     settings = _override(_settings(model, document, chosen), environ)
+    check_kubernetes(settings, {name: agent.kubernetes for name, agent in model.agents.items()}, document, problems)
     _check(settings, document, None if providers is None else list(providers), problems)
     return settings
 
@@ -91,7 +93,11 @@ def _refuse_later(document: Document) -> None:
 
 def _settings(model: SettingsModel, document: Document, chosen: Chosen) -> Settings:
     folder = Path(document.source).parent
-    agents = {name: _beside(agent.to_agent(name), folder) for name, agent in model.agents.items()}
+    kubernetes = None if model.kubernetes is None else model.kubernetes.made(folder)
+    agents = {
+        name: replace(_beside(agent.to_agent(name), folder), kubernetes=for_agent(agent.kubernetes, kubernetes))
+        for name, agent in model.agents.items()
+    }
     for built_in in BUILT_IN:
         agents.setdefault(built_in.name, built_in)
     return Settings(
@@ -105,6 +111,7 @@ def _settings(model: SettingsModel, document: Document, chosen: Chosen) -> Setti
         redis=chosen.redis,
         synchronous=model.sqlite.synchronous,
         executor=model.executor,
+        kubernetes=kubernetes,
         retry=RetryPolicy(model.retry.base, model.retry.factor, model.retry.cap, model.retry.jitter),
         lease_ms=model.lease.ttl,
         heartbeat_ms=model.lease.heartbeat,
@@ -133,11 +140,12 @@ def _beside(agent: Agent, folder: Path) -> Agent:
 def _origins(model: SettingsModel, document: Document) -> dict[str, str]:
     origins: dict[str, str] = {}
     for name, field in SettingsModel.model_fields.items():
-        if name in ("agents", "backend"):
+        if name in ("agents", "backend", "kubernetes"):
             continue
         inner = getattr(field.annotation, "model_fields", None)
         for path in [(name, key) for key in inner] if inner else [(name,)]:
             origins[".".join(path)] = document.places.get(path) or "default"
+    origins |= origins_of(model.kubernetes, document)
     for name, agent in model.agents.items():
         for key in type(agent).model_fields:
             origins[f"agents.{name}.{key}"] = document.places.get(("agents", name, key)) or "default"
@@ -187,11 +195,11 @@ def _check(settings: Settings, document: Document, providers: list[str] | None, 
 
 
 def _check_executor(executor: str, executor_place: str, problems: Problems) -> None:
-    if executor in _LATER_EXECUTORS:
-        raise NotSupported(f"executor {executor} is not supported yet", hint="executor: local", place=executor_place)
-    if executor != "local":
-        close = did_you_mean(executor, ("local", *_LATER_EXECUTORS))
-        problems.add(executor_place, f"executor cannot be {quoted(executor)}{close}", "executor: local")
+    if executor not in _EXECUTORS:
+        close = did_you_mean(executor, _EXECUTORS)
+        problems.add(
+            executor_place, f"executor cannot be {quoted(executor)}{close}", f"executor: {'|'.join(_EXECUTORS)}"
+        )
 
 
 def origin_known(settings: Settings, agent: str) -> bool:

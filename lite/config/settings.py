@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from lite.config.address import parse_listen
 from lite.config.backend import BackendField, BackendModel
 from lite.config.fields import Duration, Labels, Lifted, LiftedCount, Size, Strict, Texts
+from lite.config.kubernetes import AgentKubernetesModel, KubernetesModel
 from lite.config.prices import PriceModel
 from lite.config.secrets import AgentSecretsField, SecretsField
 from lite.model.session import DEFAULT_COLS, DEFAULT_ROWS
@@ -61,6 +62,9 @@ class AgentModel(Strict):
     )
     gate: bool = Field(
         default=True, description="hold the account's tasks while it is not logged in, or at its usage limit"
+    )
+    kubernetes: AgentKubernetesModel | None = Field(
+        default=None, description="what its pods have otherwise; mappings are laid over the fleet's"
     )
 
     @field_validator("env")
@@ -176,7 +180,10 @@ class SettingsModel(Strict):
         default_factory=dict, description="by name, for agents and tasks; only where each one is"
     )
     sqlite: SqliteModel = Field(default_factory=SqliteModel)
-    executor: str = Field(default=_BARE.executor, description="where attempts run: local")
+    executor: str = Field(default=_BARE.executor, description="where attempts run: local, kubernetes or auto")
+    kubernetes: KubernetesModel | None = Field(
+        default=None, description="the cluster and its pods, for executor: kubernetes or auto"
+    )
     retry: RetryModel = Field(default_factory=RetryModel)
     lease: LeaseModel = Field(default_factory=LeaseModel)
     stop_grace: Duration = Field(

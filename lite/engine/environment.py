@@ -40,6 +40,7 @@ ALLOWED = frozenset(
         "GIT_CONFIG_GLOBAL",
     }
 )
+_ABROAD = ("TZ", "NO_COLOR")
 _PREFIXES = ("LC_", "XDG_")
 _NEVER = frozenset({"QD_BACKEND", "QD_REDIS_PASSWORD"})  # the fleet's own way to its store, and no agent's
 
@@ -66,6 +67,13 @@ def build_environment(
     for key in unset:
         env.pop(key, None)
     return env
+
+
+def abroad(ours: Mapping[str, str], allow: Iterable[str]) -> dict[str, str]:
+    """What of ours means something in a pod too: paths, proxies and sockets do not, unless `allow` has them."""
+    more = (*_ABROAD, *allow)
+    prefixes = tuple(entry[:-1] for entry in more if entry.endswith("*"))
+    return {key: value for key, value in ours.items() if key in more or (prefixes and key.startswith(prefixes))}
 
 
 def need_variable(name: str) -> str:

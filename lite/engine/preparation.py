@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lite.engine.context import Context
-from lite.engine.environment import build_environment, need_variable
+from lite.engine.environment import abroad, build_environment, need_variable
 from lite.engine.secrets import fetch, fetch_headers, sources
 from lite.errors import InvalidTask
-from lite.model.session import SessionRequest, session_id
+from lite.model.session import Origin, SessionRequest, session_id
+from lite.model.settings import Agent
 from lite.model.task import Lease, Task, TaskQuery, TaskSpec
 from lite.restart import self_command
 from lite.rules.prompt import render_prompt
@@ -20,6 +21,8 @@ from providers.base import HttpCall, Launch, Parser, Provider, Request
 from providers.errors import ProviderError
 
 log = logging.getLogger(__name__)
+
+PODS = "kubernetes"  # the executor whose programs run on other machines
 
 _SELF = tuple(self_command())
 
@@ -69,8 +72,9 @@ async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
     secrets = await fetch(context, agent, spec)
     directory = context.home.session(session_id(task.id, lease.attempt))
     needs = _write_needs(directory, outputs)
+    executor = context.settings.executor
     env = build_environment(
-        os.environ,
+        abroad(os.environ, context.settings.env_allow) if executor == PODS else os.environ,
         context.settings.env_allow,
         launch.env,
         agent.env,
@@ -95,13 +99,14 @@ async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
         cap_bytes=context.settings.recording_cap,
         record=context.settings.record,
         secrets=secrets.values,
+        origin=Origin(spec.run, spec.name, spec.agent, spec.team, spec.selector, spec.affinity),
     )
     return Prepared(
         request,
         provider,
         asked,
         structured=_is_structured(launch, provider),
-        executor=context.settings.executor,
+        executor=executor,
     )
 
 
@@ -143,9 +148,14 @@ def _ask(context: Context, spec: TaskSpec, attempt: int, prompt: str, resume: st
         model=agent.model,
         resume=resume,
         options=agent.options,
-        python=_SELF,
+        python=_program(context, agent),
         at=context.clock.now(),
     )
+
+
+def _program(context: Context, agent: Agent) -> tuple[str, ...]:
+    pods = agent.kubernetes or context.settings.kubernetes
+    return (pods.program,) if pods is not None and context.settings.executor == PODS else _SELF
 
 
 def output_path(directory: str | os.PathLike[str]) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from lite.model.task import Affinity
 from providers.base import Launch
 
 DEFAULT_COLS, DEFAULT_ROWS = 120, 40
@@ -44,6 +45,18 @@ class HeaderSecret:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose attempt it is, and near whom it wants to run: for executors whose cluster places by itself."""
+
+    run: str = ""
+    name: str = ""  # of the task
+    agent: str = ""
+    team: str = ""
+    selector: Mapping[str, str] = field(default_factory=dict)
+    affinity: Affinity = "none"
+
+
+@dataclass(frozen=True, slots=True)
 class SessionRequest:
     """Everything an executor needs to start the program of one attempt.
 
@@ -66,6 +79,7 @@ class SessionRequest:
     timeout_ms: int | None = None  # for inline work; processes are timed by the engine
     secrets: tuple[str, ...] = field(default=(), repr=False)
     headers: Mapping[str, HeaderSecret] = field(default_factory=dict)
+    origin: Origin = Origin()
 
     @property
     def session(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lite.model.kubernetes import Kubernetes
 from providers.base import Mode
 
 SHORTEST_HIDDEN = 8  # bytes; a shorter secret would be found in innocent text
@@ -42,6 +43,7 @@ class Agent:
     limits: Mapping[str, int | None] = field(default_factory=dict)  # wall, idle (ms), steps, retries; None: lifted
     account: str = ""  # "": see `rules.accounts`
     gate: bool = True  # is its account held when its programs say that only somebody's act helps
+    kubernetes: Kubernetes | None = None  # whole; None: as the fleet's
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,8 @@ class Settings:
     backend: str = "sqlite"  # or a URL as of `RedisOptions`
     redis: RedisSettings = RedisSettings()
     synchronous: str = "full"  # SQLite: full or normal
-    executor: str = "local"
+    executor: str = "local"  # or kubernetes, or auto
+    kubernetes: Kubernetes | None = None  # None: no pods
     retry: RetryPolicy = RetryPolicy()
     lease_ms: int = 15_000
     heartbeat_ms: int = 5_000

@@ -100,7 +100,7 @@ def test_no_supervisor_says_what_to_do(tmp_path: Path) -> None:
     ("config", "says"),
     [
         ("backend: postgres://x/y", "not supported yet"),
-        ("executor: kubernetes", "not supported yet"),
+        ("executor: kubernetes", "needs to be told where pods go"),
         ("agents: {a: {provider: shell, rolse: [x]}}", "roles"),
         ("limits: {slots: 4}\nlimits: {slots: 5}", "quarterdeck.yaml:2:1"),
         ("limits: [", "quarterdeck.yaml:"),
