@@ -1,4 +1,7 @@
-"""Claude Code: `claude -p` with JSON lines headless, `claude` in a terminal interactive."""
+"""Claude Code: `claude -p` with JSON lines headless, `claude` in a terminal interactive.
+
+With the option `permissions` a headless one is conversed with (`claude_two_way`); without, nobody is asked.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from typing import Any
 from providers.base import Capabilities, Launch, Limits, Parser, Request
 from providers.checks import Kinds, check_mode, check_options, check_text
 from providers.claude_events import ClaudeParser
+from providers.claude_two_way import two_way_launch
+from providers.driven import DRIVEN_OPTIONS, DrivenParser, check_driven, wants_driver
 from providers.errors import InvalidRequest
 from providers.parsing import ExitCodeParser
 
@@ -18,6 +23,7 @@ _NUMBER = (int, float)
 
 # option -> kind; what each becomes is in `_flags` and `_environment`
 _OPTIONS: Kinds = {
+    **DRIVEN_OPTIONS,
     "permission_mode": str,
     "allowed_tools": (list, str),
     "disallowed_tools": (list, str),
@@ -61,6 +67,7 @@ class ClaudeProvider:
             login_args=("auth", "status"),
             login_env=_LOGINS,
             login_files=(".claude/.credentials.json",),
+            answers=True,
             limits=_LIMITS,
         )
 
@@ -68,6 +75,8 @@ class ClaudeProvider:
         check_mode(request, self.capabilities(), self.name)
         options = request.options
         check_options(options, _OPTIONS, self.name)
+        if wants_driver(request):
+            check_driven(request)
         check_text(request.prompt, "prompt")
         if not request.prompt.strip() and request.mode == "headless":
             raise InvalidRequest("the prompt is empty", field="prompt")
@@ -93,6 +102,8 @@ class ClaudeProvider:
             if request.prompt.strip():
                 argv += ["--", request.prompt]
             return Launch(argv=tuple(argv), env=env)
+        if wants_driver(request):
+            return two_way_launch(request, _flags(request), env)
         argv = ["claude", "-p", "--output-format", "stream-json", "--verbose", *_flags(request)]
         if request.options.get("partial_messages"):
             argv.append("--include-partial-messages")
@@ -106,7 +117,9 @@ class ClaudeProvider:
         )
 
     def parser(self, request: Request) -> Parser:
-        return ClaudeParser() if request.mode == "headless" else ExitCodeParser()
+        if request.mode != "headless":
+            return ExitCodeParser()
+        return DrivenParser() if wants_driver(request) else ClaudeParser()
 
     def version(self, stdout: str) -> str:
         found = _VERSION.search(stdout)

@@ -66,6 +66,11 @@ class ClaudeParser(JsonLinesParser):
         self._limit: dict[str, Any] = {}  # the account's, as last told
         self._wait: int | None = None  # ms, as last asked for by the service
 
+    @property
+    def usage(self) -> Usage:
+        """Of all turns so far."""
+        return self._usage or Usage()
+
     def on_object(self, said: dict[str, Any], raw: bytes) -> Iterator[AgentEvent]:
         match said.get("type"):
             case "system":
@@ -165,7 +170,7 @@ class ClaudeParser(JsonLinesParser):
             reason=Failure(reason) if reason else "",
             message="" if not reason else self._message(reason, text, exit_code, signal),
             output=(text or self._last_text) if not reason else None,
-            usage=self._usage or Usage(),
+            usage=self.usage,
             session=self._session,
             infrastructure=infrastructure,
             until=self._reset(text) if reason == "usage-limit" else None,

@@ -72,6 +72,10 @@ class Agent:
         except OSError as error:
             raise Gone from error
 
+    def close_input(self) -> None:
+        """It is told nothing more."""
+        self._in.close()
+
     async def wait(self, seconds: float, hurry: asyncio.Event | None = None) -> bool:
         """True once it has ended, False after that time or when there is a hurry."""
         waiting: set[asyncio.Future[object]] = {self.exited}  # type: ignore[arg-type]
@@ -93,7 +97,7 @@ class Agent:
     async def end(self, close_seconds: float, hurry: asyncio.Event) -> None:
         """Close its stdin, then terminate, then kill it; nothing it started is left. `hurry` skips the first wait."""
         self.look_around()
-        self._in.close()
+        self.close_input()
         if not await self.wait(close_seconds, hurry):
             self._signal_all(signal.SIGTERM)
             if not await self.wait(_TERMINATE_SECONDS):

@@ -42,4 +42,10 @@ def _acp(spec: Spec, agent: Agent, desk: Desk, lines: Lines) -> Conversation:
     return acp.begin(spec, agent, desk, lines)
 
 
-_DRIVERS: Mapping[str, Begin] = {"acp": _acp}
+def _claude(spec: Spec, agent: Agent, desk: Desk, lines: Lines) -> Conversation:
+    from lite.drivers import claude
+
+    return claude.begin(spec, agent, desk, lines)
+
+
+_DRIVERS: Mapping[str, Begin] = {"acp": _acp, "claude": _claude}
