@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from lite.aio.tasks import Jobs
-from lite.executors.local import leash as module
+from lite.executors import leash as module
+from lite.executors.leash import Leash
 from lite.executors.local.handle import Handle
-from lite.executors.local.leash import Leash
 from lite.executors.local.link import Link
 from lite.model.task import Outcome, OutcomeKind, Reason
 from lite.terminal import packets

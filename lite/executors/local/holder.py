@@ -19,7 +19,7 @@ from lite.executors.local.channels import Channels
 from lite.executors.local.clients import Clients
 from lite.executors.local.ending import Ending, signal_foreground
 from lite.executors.local.launchfile import LaunchFile, take_launch
-from lite.executors.local.leash import Leash
+from lite.executors.leash import Leash
 from lite.executors.local.poller import READ, Poller
 from lite.executors.local.screen import Screen
 from lite.executors.local.veil import Veil
