@@ -127,7 +127,7 @@ class Updates:
     def _flush_message(self) -> None:
         if not self._message:
             return
-        text = "".join(self._message)
+        text = self._lines.hide("".join(self._message))
         data = {"cut": {"text": self._size}} if self._size > _MESSAGE_KEPT else {}
         self._message, self._size = [], 0
         if text and text == self.final and self._fresh_call:

@@ -19,7 +19,7 @@ from lite.drivers.agent import Agent, Gone
 from lite.drivers.desk import Desk
 from lite.drivers.lines import Lines
 from lite.drivers.outcome import Failed, Outcome, judge
-from lite.drivers.spec import Spec
+from lite.drivers.spec import Spec, hidden
 from providers.base import EventKind, Failure
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -44,7 +44,7 @@ Begin = Callable[[Spec, Agent, Desk, Lines], Conversation]
 
 async def drive(spec: Spec, begin: Begin) -> int:
     """The exit code: 0 exactly when the result is ok."""
-    lines = Lines()
+    lines = Lines(needles=hidden())
     try:
         outcome = await _conversation(spec, begin, lines)
         lines.say(EventKind.RESULT, outcome.text, outcome.data())

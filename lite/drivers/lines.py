@@ -1,12 +1,16 @@
-"""What a driver prints: one JSON object a line in neutral words, none over 1 MiB; what is cut says so (`data.cut`)."""
+"""What a driver prints: one JSON object a line in neutral words, none over 1 MiB; what is cut says so (`data.cut`).
+
+A secret within a line is the holder's to hide. One told in pieces, a piece a line, only the driver can see.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lite.executors.redactor import Redactor
 from providers.base import EventKind
 
 MAX_LINE = 1 << 20  # bytes, the newline included
@@ -14,15 +18,48 @@ _TEXT_KEPT = 64 << 10  # characters of a text that is too long; escaped they are
 _SHAPES = ((1000, 100, 8), (200, 20, 3))  # characters of a string, entries of a list or an object, depth
 
 
-class Lines:
-    """Writes whole lines to a descriptor; blocks while nobody reads, and so slows the agent down."""
+_IN_PIECES = (EventKind.DELTA, EventKind.THINKING)
 
-    def __init__(self, descriptor: int = 1) -> None:
+
+class Lines:
+    """Writes whole lines to a descriptor; blocks while nobody reads, and so slows the agent down. `needles`: what to
+    hide in texts that come in pieces."""
+
+    def __init__(self, descriptor: int = 1, needles: Sequence[bytes] = ()) -> None:
         self._descriptor = descriptor
+        self._pieces = {kind: Redactor(needles) for kind in _IN_PIECES} if needles else {}
+        self._joined = Redactor(needles)
+        self._last: dict[EventKind, Mapping[str, Any]] = {}  # the data of the piece told last
 
     def say(self, kind: EventKind, text: str = "", data: Mapping[str, Any] | None = None, raw: Any = None) -> None:
         """`raw` is the agent's own message, a JSON value."""
-        view = memoryview(encode(kind, text, data or {}, raw))
+        pieces = self._pieces.get(kind)
+        for other in self._pieces:
+            if other is not kind:
+                self._tell_kept(other)
+        if pieces is None:
+            self._write(kind, text, data or {}, raw)
+            return
+        self._last[kind] = data or {}
+        shown = pieces.feed(text.encode("utf-8", "replace")).decode("utf-8", "replace")
+        if shown or not text:
+            self._write(kind, shown, data or {}, raw if shown == text else None)
+
+    def hide(self, text: str) -> str:
+        """A message that was put together of pieces, for all that is told of it. The rest of a secret may begin it."""
+        if not self._pieces:
+            return text
+        data = text.encode("utf-8", "replace")
+        return (self._joined.feed(data) + self._joined.flush()).decode("utf-8", "replace")
+
+    def _tell_kept(self, kind: EventKind) -> None:
+        """What may be the beginning of a secret, and nothing of its kind came after it."""
+        if self._pieces[kind].held:
+            shown = self._pieces[kind].flush().decode("utf-8", "replace")
+            self._write(kind, shown, self._last[kind], None)
+
+    def _write(self, kind: EventKind, text: str, data: Mapping[str, Any], raw: Any) -> None:
+        view = memoryview(encode(kind, text, data, raw))
         while view:
             view = view[os.write(self._descriptor, view) :]
 

@@ -62,3 +62,14 @@ def read_spec(name: str) -> Spec:
 
 
 _FIELDS = ("driver", "prompt", "cwd", "model", "resume", "permissions", "wait_ms", "start_ms", "cancel_ms", "close_ms")
+
+
+def hidden() -> tuple[bytes, ...]:
+    """What must not be seen of the secrets in our environment, which `$QD_SECRETS` names (the agent is not told)."""
+    names = os.environ.pop("QD_SECRETS", "").split(",")
+    values = [os.environ[name] for name in names if name in os.environ]
+    if not values:
+        return ()
+    from lite.executors.secret_forms import forms  # has modules that nobody needs otherwise
+
+    return forms(values)

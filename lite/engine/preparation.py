@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +81,7 @@ async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
         secrets.agent,
         spec.env,
         secrets.task,
-        _own_variables(context, task, lease, directory),
+        _own_variables(context, task, lease, directory, [*secrets.agent, *secrets.task]),
         needs,
         unset=launch.unset,
         never=sources(context.settings),
@@ -181,8 +181,12 @@ def _write_needs(directory: Path, outputs: Mapping[str, str | None]) -> dict[str
     return variables
 
 
-def _own_variables(context: Context, task: Task, lease: Lease, directory: Path) -> dict[str, str]:
-    return {
+def _own_variables(
+    context: Context, task: Task, lease: Lease, directory: Path, secrets: Sequence[str]
+) -> dict[str, str]:
+    """`secrets`: the names of variables, for a driver, which alone sees what an agent tells in pieces."""
+    more = {"QD_SECRETS": ",".join(secrets)} if secrets else {}
+    return more | {
         "QD_HOME": str(context.home.root),
         "QD_TASK": task.id,
         "QD_ATTEMPT": str(lease.attempt),

@@ -28,7 +28,7 @@ _AFFINITY: tuple[str, ...] = get_args(Affinity)
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_OURS = frozenset({"QD_HOME", "QD_TASK", "QD_ATTEMPT", "QD_SESSION", "QD_IDEMPOTENCY_KEY", "QD_OUTPUT"})
+_OURS = frozenset({"QD_HOME", "QD_TASK", "QD_ATTEMPT", "QD_SESSION", "QD_IDEMPOTENCY_KEY", "QD_OUTPUT", "QD_SECRETS"})
 _SLUG = "lowercase letters, digits, dot, dash and underscore; at most 63, the first a letter or digit; no '..'"
 
 

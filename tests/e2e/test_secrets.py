@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -13,8 +14,10 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.support import acp_agent
 from tests.support.fleet import Fleet, until
 from tests.support.redis_fixtures import NewRedis
+from tests.support.redis_server import RedisServer
 
 CANARY = "sk-canary-7Qx+/92 é&b"
 OF_FILE, OF_COMMAND = "file-canary-e83b1f22", "command-canary-61d0c9aa"
@@ -86,6 +89,11 @@ agents:
     provider: shell
     env: {{LENGTHS: "{lengths}"}}
     secrets: {{OF_ENV: {{env: MY_KEY}}, OF_FILE: named, OF_COMMAND: said}}
+  driven:
+    provider: acp
+    env: {{TELL: "{",".join(SECRETS)}"}}
+    secrets: {{OF_ENV: {{env: MY_KEY}}, OF_FILE: named, OF_COMMAND: said}}
+    options: {{permissions: ask, command: {json.dumps([sys.executable, acp_agent.__file__, "tells"])}}}
 {more}"""
 
 
@@ -96,10 +104,10 @@ def keys(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def on_redis(tmp_path: Path, keys: Path, new_redis: NewRedis) -> Iterator[tuple[Fleet, Path]]:
-    server = new_redis(appendonly="yes")
+def on_redis(tmp_path: Path, keys: Path, new_redis: NewRedis) -> Iterator[tuple[Fleet, RedisServer]]:
+    server = new_redis(appendonly=True, directives={"rdbcompression": "no"})  # what is packed cannot be looked through
     with Fleet(tmp_path / "project", config(keys, f"backend: {server.url}\n"), {"MY_KEY": CANARY}) as fleet:
-        yield fleet, server.folder
+        yield fleet, server
     server.kill()
 
 
@@ -120,17 +128,29 @@ def begin(fleet: Fleet) -> list[str]:
 tasks:
   screen: {{{told}, screen, {names}]}}
   pipes: {{{told}, pipes, {names}], mode: headless}}
-  after: {{needs: [screen, pipes], command: 'cat $QD_NEEDS_SCREEN $QD_NEEDS_PIPES; cp $QD_NEEDS_PIPES $QD_OUTPUT'}}
+  driver: {{agent: driven, secrets: {{NAMED: named}}, prompt: tell me}}
+  after:
+    needs: [screen, pipes, driver]
+    command: 'cat $QD_NEEDS_SCREEN $QD_NEEDS_PIPES $QD_NEEDS_DRIVER; cp $QD_NEEDS_PIPES $QD_OUTPUT'
 """
     )
     for name in ("screen", "pipes"):
         until((fleet.project / f"{name}.ready").exists, 60, fleet.describe)
+    until(lambda: bool(questions(fleet)), 60, fleet.describe)
     return [task["id"] for task in answer]
+
+
+def questions(fleet: Fleet) -> list[str]:
+    """Of the driver; what the screen says of itself nobody can answer."""
+    driver = next(task["id"] for task in fleet.tasks() if task["name"] == "driver")
+    return [one["id"] for one in json.loads(fleet.qd("waiting", "--json").stdout) if one["task"] == driver]
 
 
 def go_on(fleet: Fleet) -> None:
     for name in ("screen", "pipes"):
         (fleet.project / f"{name}.go").touch()
+    for question in questions(fleet):
+        fleet.qd("approve", question)
     until(lambda: all(task["state"] == "succeeded" for task in fleet.tasks()), 60, fleet.describe)
 
 
@@ -156,6 +176,7 @@ def check_api(fleet: Fleet, tasks: list[str]) -> None:
     paths = json.loads(get(fleet, "/openapi.json").partition(b"\r\n\r\n")[2])["paths"]
     wanted = {path for path, verbs in paths.items() if "get" in verbs}
     assert len(wanted) > 12
+    assert "/metrics" in wanted
     worker = fleet.client.workers()[0]["id"]
     runs = {str(one["run"]) for one in fleet.tasks()}
     for path in sorted(wanted):
@@ -183,6 +204,21 @@ def get(fleet: Fleet, path: str) -> bytes:
         return answer
 
 
+OF_A_TASK = (
+    ["show", "--json"],
+    ["show"],
+    ["explain"],
+    ["logs"],
+    ["logs", "--all"],
+    ["logs", "--json"],
+    ["logs", "--raw"],
+    ["logs", "--stream", "out"],
+    ["logs", "--stream", "err"],
+    ["export", "--cast", "-"],
+    ["export", "--v2", "--cast", "-"],
+)
+
+
 def check_commands(fleet: Fleet, tasks: list[str]) -> None:
     commands = [
         ["ls", "--json"],
@@ -191,13 +227,17 @@ def check_commands(fleet: Fleet, tasks: list[str]) -> None:
         ["config", "--json"],
         ["config", "validate"],
         ["doctor", "--json"],
+        ["doctor"],
         ["workers", "--json"],
-        *([*words, task] for task in tasks for words in (["show", "--json"], ["show"], ["explain"], ["logs"])),
-        *(["export", task, "--cast", "-"] for task in tasks),
+        ["waiting"],
+        ["costs", "--json"],
+        ["backend", "--json"],
+        ["homes", "--json"],
+        *([*words, task] for task in tasks for words in OF_A_TASK),
     ]
     for words in commands:
         done = fleet.qd(*words, check=False)
-        assert done.returncode in (0, 1), f"{words}: {done.stderr}"
+        assert done.returncode in (0, 1, *([2, 4] if "--stream" in words else ())), f"{words}: {done.stderr}"
         assert not leaks((done.stdout + done.stderr).encode()), words
 
 
@@ -209,6 +249,11 @@ def check_told(fleet: Fleet) -> None:
         shown = fleet.qd("logs", tasks[name]["id"]).stdout
         assert "*" * len(OF_FILE) in shown
         assert name == "after" or ("all was said" in shown and "OF_ENV=***" in shown)
+    ended = tasks["driver"]
+    assert ended["output"].endswith(" ".join("*" * len(value.encode()) for value in SECRETS.values())), ended
+    shown = fleet.qd("logs", "--all", ended["id"]).stdout
+    assert shown.count("*" * len(OF_FILE)) > 20
+    assert "thinking in between" in shown
 
 
 def test_a_canary_on_sqlite(on_sqlite: Fleet) -> None:
@@ -225,12 +270,38 @@ def test_a_canary_on_sqlite(on_sqlite: Fleet) -> None:
 
 
 def test_a_canary_on_redis(on_redis: tuple[Fleet, Path]) -> None:
-    fleet, folder = on_redis
+    fleet, server = on_redis
     tasks = begin(fleet)
+    check_store(server)
+    check_command_lines()
     go_on(fleet)
     check_told(fleet)
     check_api(fleet, tasks)
-    check_files(fleet.project, folder)
+    check_commands(fleet, tasks)
+    check_store(server)
+    check_files(fleet.project, server.folder)
+
+
+def check_store(server: RedisServer) -> None:
+    """What the server would write to a disk or hand to a replica: its snapshot, its log of commands (as they came, then
+    rewritten), each key."""
+    came = appended(server)
+    server.ask("SAVE")
+    server.ask("BGREWRITEAOF")
+    until(lambda: server.info("persistence")["aof_rewrite_in_progress"] == "0", 30, server.log)
+    snapshot = (server.folder / "dump.rdb").read_bytes()
+    for data in (came, snapshot, appended(server)):
+        assert b"cat $QD_NEEDS_SCREEN" in data, "it can be looked through"
+        assert not leaks(data)
+    keys = server.ask("KEYS", "*")
+    assert len(keys) > 10
+    for key in keys:
+        assert not leaks(key), key
+        assert not leaks(server.ask("DUMP", key) or b""), key
+
+
+def appended(server: RedisServer) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(server.folder.glob("appendonlydir/*")))
 
 
 def test_a_supervisor_that_dies_takes_nothing_along(on_sqlite: Fleet) -> None:

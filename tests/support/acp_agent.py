@@ -157,6 +157,8 @@ class Agent:
                 self.update("agent_message_chunk", messageId=f"m{number}", content=content)
         if scenario == "surprises":
             self.surprises()
+        if scenario == "tells":
+            return self.tells()
         self.update("usage_update", used=5, size=10, cost={"amount": 0.75, "currency": "USD"})
         self.update("mood_update", mood="new in version 2")
         usage = {"inputTokens": 10, "cachedReadTokens": 5, "outputTokens": 3, "thoughtTokens": 1, "totalTokens": 19}
@@ -200,6 +202,43 @@ class Agent:
         self.say("working")
         while True:
             time.sleep(3600)
+
+    def tells(self) -> dict[str, Any]:
+        """All it was given by the variables that $TELL names, whole and in pieces, before a question and after it."""
+        assert "QD_SECRETS" not in os.environ, "what is secret is the driver's business"
+        values = [os.environ[name] for name in os.environ["TELL"].split(",")]
+        for value in values:
+            self.tell(value)
+        told = " ".join(values)
+        call = {"toolCallId": "s1", "title": f"send {told}", "kind": "execute", "rawInput": {"keys": values}}
+        params = {"sessionId": SESSION, "toolCall": call, "options": OPTIONS}
+        self.send(id="s", method="session/request_permission", params=params)
+        self.receive()
+        for value in values:
+            self.tell(value)
+        self.say("The outcome: ")
+        for char in told:
+            self.say(char)
+        return {"result": {"stopReason": "end_turn"}}
+
+    def tell(self, value: str) -> None:
+        for size in (1, 3, 7, 15, len(value)):
+            for at in range(0, len(value), size):
+                self.say(value[at : at + size])
+            self.say("\n")
+            for at in range(0, len(value), size):
+                self.say(value[at : at + size], "agent_thought_chunk")
+        half = len(value) // 2
+        self.say(value[:half])
+        self.say("thinking in between", "agent_thought_chunk")
+        self.say(value[half:])
+        sys.stderr.write(f"stderr {value}\n")
+        sys.stderr.flush()
+        content = [{"type": "content", "content": {"type": "text", "text": f"out: {value}"}}]
+        given = {"key": value}
+        self.update("tool_call", toolCallId=value, title=f"use {value}", status="pending", rawInput=given)
+        self.update("tool_call_update", toolCallId=value, status="completed", content=content, rawOutput=given)
+        self.update("plan", entries=[{"content": f"hide {value}", "status": "pending"}])
 
     def surprises(self) -> None:
         """Values of every wrong shape, where the protocol promises another."""
