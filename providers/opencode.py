@@ -1,4 +1,6 @@
-"""opencode: `opencode run` with JSON lines headless, `opencode` in a terminal interactive."""
+"""opencode: `opencode run` with JSON lines headless, or `opencode serve` where `permissions` say who allows what it
+does; `opencode` in a terminal interactive.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,10 @@ from typing import Any
 
 from providers.base import Capabilities, Launch, Limits, Parser, Request
 from providers.checks import Kinds, check_mode, check_options, check_text
+from providers.driven import DRIVEN_OPTIONS, DrivenParser, check_driven
 from providers.errors import InvalidRequest
 from providers.opencode_events import SESSION_ID, OpenCodeParser
+from providers.opencode_serve import asking, serve_launch
 from providers.parsing import ExitCodeParser
 
 _VERSION = re.compile(r"\b(\d+\.\d+\.\d+\S*)")
@@ -19,6 +23,7 @@ _LONGEST_CONFIG = 100_000  # bytes: one variable holds at most 128 KiB
 
 # option -> kind; what each becomes is in `_flags` and `_environment`
 _OPTIONS: Kinds = {
+    **DRIVEN_OPTIONS,
     "agent": str,
     "variant": str,
     "title": str,
@@ -43,6 +48,7 @@ class OpenCodeProvider:
         return Capabilities(
             resume=True,
             events=True,
+            answers=True,
             executable="opencode",
             version_args=("--version",),
             login_env=("OPENCODE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY"),
@@ -74,6 +80,7 @@ class OpenCodeProvider:
                 raise InvalidRequest(f"args holds {word!r}, which is no text", field="options.args")
             check_text(word, "options.args")
         _check_config(options.get("config"))
+        _check_permissions(request)
         if request.resume and not SESSION_ID.match(request.resume):
             raise InvalidRequest(f"{request.resume!r} is not a session id of opencode (ses_...)", field="resume")
         if request.resume and not request.cwd:
@@ -90,6 +97,8 @@ class OpenCodeProvider:
             if request.prompt.strip():
                 argv.append(f"--prompt={request.prompt}")
             return Launch(argv=tuple(argv + _extra(request)), env=env)
+        if _driven(request):
+            return serve_launch(request, env)
         argv = ["opencode", "run", "--format", "json", "--print-logs", "--log-level", "ERROR"]
         if request.options.get("thinking", True):
             argv.append("--thinking")
@@ -114,11 +123,17 @@ class OpenCodeProvider:
     def parser(self, request: Request) -> Parser:
         if request.mode != "headless":
             return ExitCodeParser()
+        if _driven(request):
+            return DrivenParser()
         return OpenCodeParser(resumed=bool(request.resume))
 
     def version(self, stdout: str) -> str:
         found = _VERSION.search(stdout)
         return found[1] if found else ""
+
+
+def _driven(request: Request) -> bool:
+    return request.mode == "headless" and "permissions" in request.options
 
 
 def _flags(request: Request) -> list[str]:
@@ -148,9 +163,28 @@ def _environment(options: Mapping[str, Any]) -> dict[str, str]:
         env |= {f"XDG_{name.upper()}_HOME": f"{folder}/{name}" for name in _XDG}
     if options.get("config_file"):
         env["OPENCODE_CONFIG"] = options["config_file"]
-    if options.get("config"):
-        env["OPENCODE_CONFIG_CONTENT"] = json.dumps(options["config"])
+    config = options.get("config")
+    if options.get("permissions", "allow") != "allow":
+        config = asking(config)
+    if config:
+        env["OPENCODE_CONFIG_CONTENT"] = json.dumps(config)
     return env
+
+
+def _check_permissions(request: Request) -> None:
+    options = request.options
+    if "permissions" in options:
+        check_driven(request)
+        if options.get("auto"):
+            raise InvalidRequest(
+                "auto allows everything, and permissions say who allows it",
+                hint="permissions: allow",
+                field="options.auto",
+            )
+        return
+    for name in DRIVEN_OPTIONS:
+        if name in options:
+            raise InvalidRequest(f"{name} goes with permissions only", field=f"options.{name}")
 
 
 def _check_word(word: str | None, field: str) -> None:

@@ -1,10 +1,11 @@
-"""Reading `opencode run --format json`: what it says, and whether it went well.
+"""Reading opencode: what it says, and whether it went well. `opencode run --format json` says it in lines of its own;
+what `opencode serve` tells, its driver puts into the same words and some more (`Told`).
 
 Facts it rests on, seen with 1.18: nothing announces the beginning or the end; every event carries the session's id; the
 end is the exit after a step that ended with `stop`. A step that ends with `unknown` was cut, and is asked for again,
 without a pause and without an end. An error on stdout means exit 1, also when it went on after it. A permission is
 refused by itself (told on stderr), the run ends with that step and exits 0. Failed calls it repeats are only in its
-log, for which it is started with `--print-logs`. What subagents do and use is not told.
+log, for which it is started with `--print-logs`. What subagents do and use is told by `serve` only.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from providers.base import AgentEvent, EventKind, Failure, Source, Stream, Usage, Verdict
@@ -51,6 +53,15 @@ _BY_PLAIN_WORDS = (
 )
 
 
+class Told(StrEnum):
+    """What only `serve` tells: when a tool begins and ends, that a call is repeated, what a subagent's step used."""
+
+    TOOL_BEGINS = "tool_begins"
+    TOOL_ENDS = "tool_ends"
+    REPEATS = "call_repeats"
+    SUBAGENT_STEP = "subagent_step_finish"
+
+
 class OpenCodeParser(JsonLinesParser):
     """One attempt's output; `resumed`: it goes on with an earlier conversation."""
 
@@ -75,6 +86,11 @@ class OpenCodeParser(JsonLinesParser):
         self._refused = ""
         self._other_agent = ""
         self._plain: Cause | None = None
+
+    @property
+    def repeating(self) -> bool:
+        """The answer was cut and is asked for again: until it is whole, what is said is no progress."""
+        return self._cuts > 0
 
     def feed(self, stream: Stream, data: bytes) -> Sequence[AgentEvent]:
         if stream != "err":
@@ -103,10 +119,19 @@ class OpenCodeParser(JsonLinesParser):
                 yield from self._said(part, raw)
             case "reasoning":
                 yield from self._unless_cut(AgentEvent(EventKind.THINKING, text_of(part.get("text")), {}, raw))
-            case "tool_use":
-                yield from self._used(part, raw)
+            case "tool_use":  # once the tool has ended: the use and its result in one
+                yield from self._use(part, raw)
+                yield self._result(part, raw)
             case "error":
                 yield self._failed(mapping_of(said.get("error")), raw)
+            case Told.TOOL_BEGINS:
+                yield from self._use(part, raw)
+            case Told.TOOL_ENDS:
+                yield self._result(part, raw)
+            case Told.REPEATS:
+                yield self._called_again(said, raw)
+            case Told.SUBAGENT_STEP:
+                yield from self._spent(part, {}, raw)
             case other:
                 yield AgentEvent(EventKind.UNKNOWN, "", {"type": other}, raw)
 
@@ -131,13 +156,16 @@ class OpenCodeParser(JsonLinesParser):
         else:
             self._cuts, self._failing = 0, None
         yield from self._let_go(cut=cut)
+        yield from self._spent(part, {"finish": self._finish}, raw)
+        if cut:
+            yield self._repeats("the answer was cut", raw)
+
+    def _spent(self, part: dict[str, Any], data: dict[str, Any], raw: bytes) -> Iterator[AgentEvent]:
         usage = _add(self._usage, part)
         if usage is not None and usage is not self._usage:  # of an answer that was cut it knows nothing
             self._usage = usage
-            data = {"tokens_in": usage.tokens_in, "tokens_out": usage.tokens_out, "cost_usd": usage.cost_usd}
-            yield AgentEvent(EventKind.USAGE, "", {**data, "finish": self._finish}, raw)
-        if cut:
-            yield self._repeats("the answer was cut", raw)
+            used = {"tokens_in": usage.tokens_in, "tokens_out": usage.tokens_out, "cost_usd": usage.cost_usd}
+            yield AgentEvent(EventKind.USAGE, "", {**used, **data}, raw)
 
     def _repeats(self, text: str, raw: bytes) -> AgentEvent:
         return AgentEvent(EventKind.RETRY, text, {"in_a_row": self._cuts}, raw)
@@ -162,14 +190,16 @@ class OpenCodeParser(JsonLinesParser):
         held, self._held = self._held, []
         return [replace(one, kind=EventKind.UNKNOWN, data={"cut": True}) for one in held] if cut else held
 
-    def _used(self, part: dict[str, Any], raw: bytes) -> Iterator[AgentEvent]:
-        """Told once the tool has ended: the use and its result in one."""
+    def _use(self, part: dict[str, Any], raw: bytes) -> Iterator[AgentEvent]:
         self._fruitful = True
         yield from self._let_go(cut=False)
         name, ident = text_of(part.get("tool")), text_of(part.get("callID"))
-        state = mapping_of(part.get("state"))
-        use = {"id": ident, "name": name, "input": mapping_of(state.get("input"))}
+        use = {"id": ident, "name": name, "input": mapping_of(mapping_of(part.get("state")).get("input"))}
         yield AgentEvent(EventKind.TOOL_USE, name, use, raw)
+
+    def _result(self, part: dict[str, Any], raw: bytes) -> AgentEvent:
+        name, ident = text_of(part.get("tool")), text_of(part.get("callID"))
+        state = mapping_of(part.get("state"))
         error = text_of(state.get("error"))
         if "rejected permission" in error:
             self._refused = self._refused or error
@@ -178,7 +208,15 @@ class OpenCodeParser(JsonLinesParser):
         data: dict[str, Any] = {"id": ident, "ok": ok}
         if isinstance(code, int):
             data["exit"] = code
-        yield AgentEvent(EventKind.TOOL_RESULT, error or text_of(state.get("output")), data, raw)
+        return AgentEvent(EventKind.TOOL_RESULT, error or text_of(state.get("output")), data, raw)
+
+    def _called_again(self, said: dict[str, Any], raw: bytes) -> AgentEvent:
+        """Of a call that failed `serve` tells the words only, and when it asks again."""
+        words = text_of(said.get("message"))
+        cause = cause_of_words(words) or Cause(Failure.API_ERROR)
+        self._failing = replace(cause, message=words or "a call to the model failed")
+        data = {"error": cause.reason.value, "attempt": said.get("attempt"), "next": said.get("next")}
+        return AgentEvent(EventKind.RETRY, words[:1000], data, raw)
 
     def _failed(self, error: dict[str, Any], raw: bytes) -> AgentEvent:
         self._error = error

@@ -48,4 +48,10 @@ def _claude(spec: Spec, agent: Agent, desk: Desk, lines: Lines) -> Conversation:
     return claude.begin(spec, agent, desk, lines)
 
 
-_DRIVERS: Mapping[str, Begin] = {"acp": _acp, "claude": _claude}
+def _opencode(spec: Spec, agent: Agent, desk: Desk, lines: Lines) -> Conversation:
+    from lite.drivers import opencode
+
+    return opencode.begin(spec, agent, desk, lines)
+
+
+_DRIVERS: Mapping[str, Begin] = {"acp": _acp, "claude": _claude, "opencode": _opencode}
