@@ -73,7 +73,8 @@ class Agent:
             raise Gone from error
 
     def close_input(self) -> None:
-        """It is told nothing more."""
+        """It is told nothing more, and may end."""
+        self.look_around()
         self._in.close()
 
     async def wait(self, seconds: float, hurry: asyncio.Event | None = None) -> bool:
@@ -96,7 +97,6 @@ class Agent:
 
     async def end(self, close_seconds: float, hurry: asyncio.Event) -> None:
         """Close its stdin, then terminate, then kill it; nothing it started is left. `hurry` skips the first wait."""
-        self.look_around()
         self.close_input()
         if not await self.wait(close_seconds, hurry):
             self._signal_all(signal.SIGTERM)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -96,10 +97,15 @@ def driving(
     model: str = "",
     quick: Mapping[str, int] | None = None,
     command: Sequence[str] | None = None,
+    provider: str = "acp",
 ) -> Iterator[Driving]:
-    """Ended, with everything it started, when the block is left."""
+    """Ended, with everything it started, when the block is left. The agent is `tests/support/PROVIDER_agent.py`, or
+    what `command` starts; where there is no option for that it is put on PATH under the provider's name."""
     notes = folder / "notes.jsonl"
-    agent = list(command or (sys.executable, str(SCRIPT), scenario, str(notes)))
+    script = SCRIPT.with_name(f"{provider}_agent.py")
+    agent = list(command or (sys.executable, str(script), scenario, str(notes)))
+    acp = provider == "acp"
+    path = os.environ["PATH"] if acp else f"{_on_path(folder / 'bin', provider, agent)}{os.pathsep}{os.environ['PATH']}"
     request = Request(
         task="t",
         attempt=1,
@@ -108,16 +114,22 @@ def driving(
         cwd=str(folder),
         model=model,
         resume=resume,
-        options={"command": agent, **(options or {})},
+        options={**({"command": agent} if acp else {"permissions": "ask"}), **(options or {})},
         python=tuple(self_command()),
     )
-    provider = Registry.with_installed().get("acp")
-    provider.validate(request)
-    launch = provider.launch(request)
+    driven = Registry.with_installed().get(provider)
+    driven.validate(request)
+    launch = driven.launch(request)
     _write(launch, folder, {**QUICK, **(quick or {})})
     ours, theirs = pty.openpty()
     tty.setraw(theirs)
-    environment = {**os.environ, **launch.env, "QD_OUTPUT": str(folder / "output"), "PYTHONPATH": str(ROOT)}
+    environment = {
+        **os.environ,
+        **launch.env,
+        "PATH": path,
+        "QD_OUTPUT": str(folder / "output"),
+        "PYTHONPATH": str(ROOT),
+    }
     with (folder / "stderr").open("wb") as err:
         process = subprocess.Popen(
             launch.argv,
@@ -140,6 +152,14 @@ def driving(
         os.close(ours)
         assert process.stdout is not None
         process.stdout.close()
+
+
+def _on_path(folder: Path, name: str, command: Sequence[str]) -> Path:
+    folder.mkdir()
+    program = folder / name
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+    program.chmod(0o755)
+    return folder
 
 
 def _write(launch: Launch, folder: Path, quick: Mapping[str, int]) -> None:
