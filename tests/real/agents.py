@@ -9,23 +9,56 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.real.install import Program, programs
+
 Config = Callable[[str, Path], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`config(url, folder)` is its entry under `agents:`; `folder` is for its own files."""
+    """`config(url, folder)` is its entry under `agents:`; `folder` is for its own files. `talks`: it is conversed with,
+    so that its `options.permissions` may be any policy; it then asks before every command."""
 
     name: str
     wire: str
     config: Config
+    runs: str = ""  # its entry in programs.toml; "": that of its name
+    talks: bool = False
     reasons: Mapping[str, str] = field(default_factory=dict)  # case -> the reason, where it is not the usual one
     unlike: Mapping[str, str] = field(default_factory=dict)  # case -> why it cannot be asked of this program
+    unsaid: frozenset[str] = frozenset()  # what it does not tell: "results" of tools, "tokens" of all but the last call
     cost: str = ""  # how its cost is known; "" when it is not
     limited: Config | None = None  # as a subscriber, where there are such
 
     def __repr__(self) -> str:
         return self.name
+
+    @property
+    def program(self) -> Program:
+        return programs()[self.runs or self.name]
+
+    def agents(self, url: str, nowhere: str, folder: Path) -> dict[str, dict[str, Any]]:
+        """All under `agents:`: `real`, pointed at the server, `lonely`, pointed at a port where nobody answers,
+        `limited`, whose account has limits; of those that talk one for each policy beside."""
+        made = {
+            "real": self.config(url, _made(folder / "real")),
+            "lonely": self.config(nowhere, _made(folder / "lonely")),
+        }
+        if self.limited is not None:
+            made["limited"] = self.limited(url, _made(folder / "limited"))
+        for policy in ("ask", "deny", "wait") if self.talks else ():
+            made[policy] = with_permissions(self.config(url, _made(folder / policy)), policy)
+        return made
+
+
+def with_permissions(agent: dict[str, Any], policy: str) -> dict[str, Any]:
+    more = {"wait_for": "2s"} if policy == "wait" else {}
+    return {**agent, "options": {**agent["options"], "permissions": policy, **more}}
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
 
 
 def _claude(url: str, folder: Path) -> dict[str, Any]:
@@ -61,11 +94,15 @@ def _codex(url: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def _gemini(url: str, folder: Path) -> dict[str, Any]:
+def _gemini_settings(folder: Path) -> None:
     settings = folder / ".gemini" / "settings.json"
     settings.parent.mkdir(exist_ok=True)
     own = {"security": {"auth": {"selectedType": "gemini-api-key"}}, "general": {"maxAttempts": 2}}
     settings.write_text(json.dumps(own))
+
+
+def _gemini(url: str, folder: Path) -> dict[str, Any]:
+    _gemini_settings(folder)
     return {
         "provider": "gemini",
         "model": "gemini-2.5-pro",
@@ -74,18 +111,46 @@ def _gemini(url: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def _opencode(url: str, folder: Path) -> dict[str, Any]:
+def _gemini_acp(url: str, folder: Path) -> dict[str, Any]:
+    _gemini_settings(folder)
+    env = {
+        "GEMINI_API_KEY": "dummy-key",
+        "GEMINI_CLI_HOME": str(folder),
+        "GEMINI_CLI_TRUST_WORKSPACE": "true",
+        "GOOGLE_GEMINI_BASE_URL": url,
+    }
+    command = ["gemini", "--acp", "--model", "gemini-2.5-pro"]
+    return {"provider": "acp", "env": env, "options": {"command": command, "permissions": "allow"}}
+
+
+def _opencode_service(url: str) -> dict[str, Any]:
     model = {"name": "Model 1", "tool_call": True, "cost": {"input": 1, "output": 2}}
-    service = {
+    return {
         "npm": "@ai-sdk/openai-compatible",
         "options": {"baseURL": f"{url}/v1", "apiKey": "dummy-key"},
         "models": {"model-1": {**model, "limit": {"context": 1_000_000, "output": 100_000}}},
     }
+
+
+def _opencode(url: str, folder: Path) -> dict[str, Any]:
+    config = {"provider": {"ours": _opencode_service(url)}}
     return {
         "provider": "opencode",
         "model": "ours/model-1",
-        "options": {"config_dir": str(folder), "auto": True, "config": {"provider": {"ours": service}}},
+        "options": {"config_dir": str(folder), "auto": True, "config": config},
     }
+
+
+def _opencode_acp(url: str, folder: Path) -> dict[str, Any]:
+    config = {
+        "provider": {"ours": _opencode_service(url)},
+        "model": "ours/model-1",
+        "permission": {"edit": "ask", "bash": "ask"},
+    }
+    env = {f"XDG_{name.upper()}_HOME": str(folder / name) for name in ("config", "data", "state", "cache")}
+    env |= {"OPENCODE_CONFIG_CONTENT": json.dumps(config), "OPENCODE_DISABLE_AUTOUPDATE": "1"}
+    env |= {"OPENCODE_DISABLE_MODELS_FETCH": "1"}
+    return {"provider": "acp", "env": env, "options": {"command": ["opencode", "acp"], "permissions": "allow"}}
 
 
 ROWS: tuple[Row, ...] = (
@@ -93,6 +158,17 @@ ROWS: tuple[Row, ...] = (
     Row("codex", "responses", _codex),
     Row("gemini", "gemini", _gemini, cost="estimated"),
     Row("opencode", "completions", _opencode, cost="reported", reasons={"cut": "connection"}),
+    Row("gemini-acp", "gemini", _gemini_acp, runs="gemini", talks=True, unsaid=frozenset({"results"})),
+    Row(
+        "opencode-acp",
+        "completions",
+        _opencode_acp,
+        runs="opencode",
+        talks=True,
+        reasons={"cut": "connection", "denied": "tool-refused"},
+        unsaid=frozenset({"tokens"}),
+        cost="reported",
+    ),
 )
 
 

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lite.errors import QuarterdeckError
 from lite.recordings.reader import Recording
 from lite.terminal.packets import OUT
 from tests.real.agents import Row
-from tests.real.install import programs
 from tests.real.models.http import ClosedPort
 from tests.real.models.server import ModelServer
+from tests.real.models.talk import TOKENS_IN, TOKENS_OUT
 from tests.support.fleet import Fleet, until
 
-SECONDS = 120  # the longest any program took for a failure it repeats by itself is 70 s
+SECONDS = 240  # the longest any program took for a failure it repeats by itself is 70 s; the machine may be busy
 _ENDED = ("succeeded", "failed", "cancelled", "skipped")
 
 
 @dataclass
 class Stage:
-    """Agents `real`, pointed at the server, `lonely`, pointed at a port where nobody answers, and `limited`, whose
-    account has limits."""
+    """The agents of a row."""
 
     row: Row
     server: ModelServer
@@ -46,6 +47,15 @@ class Stage:
     def run(self, prompt: str, agent: str = "real") -> dict[str, Any]:
         """The task once it has ended, whatever it came to."""
         return self.ended(self.submit(prompt, agent))
+
+    def check_usage(self, task: dict[str, Any], calls: int) -> None:
+        """What the model server told of is what the task is told to have used."""
+        counted = 1 if "tokens" in self.row.unsaid else calls
+        assert task["tokens_in"] == counted * TOKENS_IN, self.describe()
+        assert task["tokens_out"] == counted * TOKENS_OUT
+        if self.row.cost:
+            assert task["cost_source"] == self.row.cost
+        assert (task["cost_usd"] is not None) is bool(self.row.cost)
 
     def told(self, ident: str) -> list[dict[str, Any]]:
         """What the event log tells of the task."""
@@ -83,20 +93,31 @@ class Stage:
     def kinds(self, ident: str, attempt: int = 1) -> list[str]:
         return [event["kind"] for event in self.said(ident, attempt)]
 
+    def conversations(self, ident: str) -> list[str]:
+        """The id of its conversation as each attempt told it."""
+        attempts = range(1, self.task(ident)["attempt"] + 1)
+        events = [event for attempt in attempts for event in self.said(ident, attempt)]
+        return [str(event["data"]["session"]) for event in events if event["kind"] == "init"]
+
+    def taken_over(self, session: str) -> bool:
+        """Whether the supervisor that runs now has the session in its hands."""
+        try:
+            return bool(self.fleet.client.call("GET", f"/v1/sessions/{session}")["alive"])
+        except QuarterdeckError:
+            return False
+
+    def programs(self, session: str) -> set[int]:
+        """The processes of the agent program itself in a session: neither our own there nor its tools."""
+        folder = str(self.row.program.folder)
+        found = set()
+        for pid, line, environment in _processes():
+            if f"QD_SESSION={session}" in environment and (folder in line or folder in _executable(pid)):
+                found.add(pid)
+        return found
+
     def left_running(self, words: str) -> list[str]:
         """Command lines of the processes that have these words in them or in their environment."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) == os.getpid():
-                continue
-            try:
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-                environment = (entry / "environ").read_bytes().decode("utf-8", "replace")
-            except OSError:
-                continue
-            if line and (words in line or words in environment):
-                found.append(line)
-        return found
+        return [line for _, line, environment in _processes() if words in line or words in environment]
 
     def describe(self) -> str:
         lines = [self.fleet.describe(), repr(self.server), *self.server.failures]
@@ -108,22 +129,34 @@ class Stage:
         return "\n".join(lines)
 
 
+def _processes() -> Iterator[tuple[int, str, str]]:
+    """pid, command line and environment of all but this one and those that have ended."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            environment = (entry / "environ").read_bytes().decode("utf-8", "replace")
+        except OSError:
+            continue
+        if line:
+            yield int(entry.name), line, environment
+
+
+def _executable(pid: int) -> str:
+    try:
+        return str(Path(f"/proc/{pid}/exe").readlink())
+    except OSError:
+        return ""
+
+
 def prepare(row: Row, server: ModelServer, nowhere: ClosedPort, folder: Path) -> Fleet:
     """The project, not yet started."""
-    folders = {name: folder / name for name in ("own", "own-lonely", "own-limited")}
-    for path in folders.values():
-        path.mkdir()
-    agents = {
-        "real": row.config(server.url, folders["own"]),
-        "lonely": row.config(nowhere.url, folders["own-lonely"]),
-    }
-    if row.limited is not None:
-        agents["limited"] = row.limited(server.url, folders["own-limited"])
+    agents = row.agents(server.url, nowhere.url, folder / "own")
     config = {
         "agents": agents,
         "retry": {"base": "100ms", "jitter": 0},
         "limits": {"slots": 2},
     }
-    program = programs()[row.name]
-    env = {"PATH": f"{program.path}:{os.environ['PATH']}"}
+    env = {"PATH": f"{row.program.path}:{os.environ['PATH']}"}
     return Fleet(folder / "project", json.dumps(config), env)

@@ -10,27 +10,16 @@ import pytest
 
 from providers.registry import Registry
 from tests.real.agents import Row
-from tests.real.install import programs
 from tests.real.models.scenarios import CREATED, LONG, LONG_LINES, RAN, long_line
-from tests.real.models.talk import TOKENS_IN, TOKENS_OUT
 from tests.real.stage import SECONDS, Stage
 from tests.support.fleet import until
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
-
-
-def check_usage(stage: Stage, task: dict[str, object], calls: int) -> None:
-    """What the model server told of is what the task is told to have used."""
-    assert task["tokens_in"] == calls * TOKENS_IN, stage.describe()
-    assert task["tokens_out"] == calls * TOKENS_OUT
-    if stage.row.cost:
-        assert task["cost_source"] == stage.row.cost
-    assert (task["cost_usd"] is not None) is bool(stage.row.cost)
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 
 def test_its_version_is_the_pinned_one(row: Row) -> None:
-    program = programs()[row.name]
-    provider = Registry.with_installed().get(row.config("http://127.0.0.1", program.folder)["provider"])
+    program = row.program
+    provider = Registry.with_installed().get(program.name)
     can = provider.capabilities()
     env = {**os.environ, "PATH": f"{program.path}:{os.environ['PATH']}"}
     done = subprocess.run(
@@ -50,7 +39,7 @@ def test_creates_a_file(stage: Stage) -> None:
     for kind in ("tool_use", "tool_result", "message", "usage"):
         assert kind in kinds, kinds
     assert kinds.index("tool_use") <= kinds.index("tool_result")
-    check_usage(stage, task, 2)
+    stage.check_usage(task, 2)
 
 
 def test_runs_a_command(stage: Stage) -> None:
@@ -60,8 +49,9 @@ def test_runs_a_command(stage: Stage) -> None:
     assert made.exists()
     assert RAN in task["output"]
     results = [event for event in stage.said(task["id"]) if event["kind"] == "tool_result"]
-    assert any(RAN in event["text"] for event in results), results
-    check_usage(stage, task, 2)
+    if "results" not in stage.row.unsaid:
+        assert any(RAN in event["text"] for event in results), results
+    stage.check_usage(task, 2)
 
 
 def test_cancelled_while_it_speaks(stage: Stage) -> None:
@@ -73,7 +63,7 @@ def test_cancelled_while_it_speaks(stage: Stage) -> None:
     task = stage.ended(ident)
     assert (task["state"], task["reason"]) == ("cancelled", "user")
     until(lambda: not stage.server.open_streams, 30, stage.describe)
-    until(lambda: not stage.left_running(f"QD_SESSION={session}"), 10)
+    until(lambda: not stage.left_running(f"QD_SESSION={session}"), 30)
 
 
 def test_cancelled_while_its_tool_runs(stage: Stage) -> None:
@@ -86,8 +76,8 @@ def test_cancelled_while_its_tool_runs(stage: Stage) -> None:
     stage.fleet.qd("cancel", ident)
     task = stage.ended(ident)
     assert (task["state"], task["reason"]) == ("cancelled", "user")
-    until(lambda: not stage.left_running(tool), 10, lambda: "\n".join(stage.left_running(tool)))
-    until(lambda: not stage.left_running(f"QD_SESSION={session}"), 10)
+    until(lambda: not stage.left_running(tool), 30, lambda: "\n".join(stage.left_running(tool)))
+    until(lambda: not stage.left_running(f"QD_SESSION={session}"), 30)
 
 
 def test_goes_on_with_its_conversation(stage: Stage) -> None:
@@ -100,14 +90,8 @@ def test_goes_on_with_its_conversation(stage: Stage) -> None:
     task = stage.ended(ident)
     assert task["state"] == "succeeded", stage.describe()
     assert task["attempt"] == 2
-    sessions = [
-        event["data"]["session"]
-        for attempt in (1, 2)
-        for event in stage.said(ident, attempt)
-        if event["kind"] == "init"
-    ]
-    assert len(set(sessions)) == 1, sessions
-    assert sessions[0]
+    first, second = stage.conversations(ident)
+    assert first == second != ""
     last = [seen.asked for seen in stage.server.seen if seen.asked.tools][-1]
     assert len(last.said) > turns
     assert "remember=marigold" in "\n".join(last.said[:-1])
@@ -166,4 +150,4 @@ def test_2_mb_of_output(stage: Stage) -> None:
     recorded = stage.recorded(task["id"])
     assert len(recorded) >= LONG
     assert long_line(LONG_LINES - 1).strip().encode() in recorded
-    check_usage(stage, task, 1)
+    stage.check_usage(task, 1)

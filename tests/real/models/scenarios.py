@@ -5,7 +5,9 @@
 | say | a sentence |
 | create | the agent's own file tool writes `path=` |
 | shell | the agent's shell runs `touch path=` and says `ran-by-the-agent`; then what it was told |
+| twice | the agent's shell runs `touch path=`, and after that `touch path=.2` |
 | sleep | the agent's shell follows `path=` for ever |
+| hold | the agent's shell notes in `path=` that it began, and reads `path=.gate` to its end; not once healed |
 | long | a text of 2 MB |
 | slow | a word now and then, for minutes |
 | recall | the words that earlier prompts told to `remember=` |
@@ -48,12 +50,19 @@ def decide(asked: Asked, healed: bool) -> Reply:
         return _failure(name, told)
     if not asked.tools:
         return Reply(["Chores"])  # for its own use, such as a title
+    if name == "twice" and len(asked.results) == 1:
+        return Reply(["Once more."], _shell(asked, f"touch {told['path']}.2 && echo {RAN}"))
     if asked.results:
         return Reply([f"The tool said: {asked.results[-1][:1000]}"])
     match name:
         case "create":
             return Reply(["I will write it."], _write(asked, told["path"], CREATED))
-        case "shell" | "later":
+        case "hold" if healed:
+            return Reply(["I go on."])
+        case "hold":
+            note = f"echo began >> {told['path']}"
+            return Reply(["I will wait."], _shell(asked, f"{note} && cat {told['path']}.gate && echo {RAN}"))
+        case "shell" | "later" | "twice":
             return Reply(["I will run it."], _shell(asked, f"touch {told['path']} && echo {RAN}"))
         case "sleep":
             return Reply(["I will wait."], _shell(asked, f"tail -f {told['path']}"))
