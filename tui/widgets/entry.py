@@ -11,6 +11,9 @@ from lite.terminal.sanitize import safe, safe_text
 class Entry(Input):
     """One line. What is seen is what is meant: no controls, nothing that hides or reorders."""
 
+    def on_mount(self) -> None:
+        self.cursor_blink = False  # nothing is written while nobody types
+
     def validate_value(self, value: str) -> str:
         return safe(value)
 
@@ -22,6 +25,7 @@ class Editor(TextArea):
         super().__init__(
             safe_text(text), id=id, placeholder=placeholder, soft_wrap=True, tab_behavior="focus", compact=True
         )
+        self.cursor_blink = False
 
     def edit(self, edit: Edit) -> EditResult:
         edit.text = safe_text(edit.text)
