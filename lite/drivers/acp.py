@@ -1,6 +1,7 @@
 """One turn with an agent of the Agent Client Protocol, version 1, over its stdin and stdout.
 
-The agent is offered neither files nor terminals: it works in the directory by itself.
+The agent is offered neither files nor terminals: it works in the directory by itself, and what it starts there is ended
+with it. It may ask its user (`acp_forms`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from acp.schema import (
     CancelNotification,
     ClientCapabilities,
     DeniedOutcome,
+    ElicitationCapabilities,
+    ElicitationFormCapabilities,
+    ElicitationUrlCapabilities,
     FileSystemCapabilities,
     Implementation,
     InitializeRequest,
@@ -29,6 +33,7 @@ from acp.schema import (
 )
 from pydantic import BaseModel
 
+from lite.drivers.acp_forms import elicit
 from lite.drivers.acp_updates import Updates, asked_text
 from lite.drivers.acp_wire import Wire
 from lite.drivers.agent import Agent, Gone
@@ -59,6 +64,8 @@ class Acp:
         self._connection = Connection(self._asked, self._wire)
         self._session = ""
         self._prompting = False
+        self._asking = 0
+        self._bounds: dict[asyncio.Timeout, float] = {}  # seconds; they do not run while a person is asked
 
     async def converse(self) -> Outcome:
         try:
@@ -100,11 +107,12 @@ class Acp:
         return _ended(answer, self._updates.final)
 
     async def _greet(self) -> dict[str, Any]:
-        nothing = ClientCapabilities(fs=FileSystemCapabilities(read_text_file=False, write_text_file=False))
-        nothing.terminal = False
+        can = ClientCapabilities(fs=FileSystemCapabilities(read_text_file=False, write_text_file=False))
+        can.terminal = False
+        can.elicitation = ElicitationCapabilities(form=ElicitationFormCapabilities(), url=ElicitationUrlCapabilities())
         hello = InitializeRequest(
             protocol_version=PROTOCOL_VERSION,
-            client_capabilities=nothing,
+            client_capabilities=can,
             client_info=Implementation(name="quarterdeck", version="0"),
         )
         agent = await self._request("initialize", hello)
@@ -192,8 +200,13 @@ class Acp:
     async def _send(self, method: str, params: Any, unknown: Failure, seconds: float | None = -1.0) -> dict[str, Any]:
         bound = self._spec.start_ms / 1000 if seconds is not None and seconds < 0 else seconds
         try:
-            async with asyncio.timeout(bound):
-                return mapping_of(await self._connection.send_request(method, params))
+            async with asyncio.timeout(bound) as limit:
+                if bound is not None:
+                    self._bounds[limit] = bound
+                try:
+                    return mapping_of(await self._connection.send_request(method, params))
+                finally:
+                    self._bounds.pop(limit, None)
         except TimeoutError:
             text = f"the agent did not answer {method} within {bound:g} s"
             text += f"; it printed: {self._wire.garbage}" if self._wire.garbage else ""
@@ -209,9 +222,11 @@ class Acp:
         if is_notification:
             self._lines.say(EventKind.UNKNOWN, "", {"type": method[:200]}, params)
             return None
+        said = mapping_of(params)
+        if method == CLIENT_METHODS["elicitation_create"]:
+            return await self._elicited(said)
         if method != CLIENT_METHODS["session_request_permission"]:
             raise RequestError.method_not_found(method[:200])
-        said = mapping_of(params)
         call = mapping_of(said.get("toolCall"))
         name = self._updates.asked(call, said)
         options = [_option(one) for one in _objects(said.get("options"))]
@@ -223,6 +238,23 @@ class Acp:
         if chosen is None:
             return RequestPermissionResponse(outcome=DeniedOutcome(outcome="cancelled"))
         return RequestPermissionResponse(outcome=AllowedOutcome(outcome="selected", option_id=chosen))
+
+    async def _elicited(self, said: dict[str, Any]) -> Any:
+        self._updates.flush()
+        self._asking += 1
+        for limit in self._running_bounds():
+            limit.reschedule(None)
+        try:
+            return await elicit(self._desk, said)
+        finally:
+            self._asking -= 1
+            if not self._asking:
+                now = asyncio.get_running_loop().time()
+                for limit in self._running_bounds():
+                    limit.reschedule(now + self._bounds[limit])
+
+    def _running_bounds(self) -> list[asyncio.Timeout]:
+        return [limit for limit in self._bounds if not limit.expired()]
 
 
 _ALLOWS = {"allow_once": True, "allow_always": True, "reject_once": False, "reject_always": False}

@@ -79,6 +79,8 @@ class Agent:
             can = {"loadSession": scenario.startswith("loads")}
             who = {"name": "scripted", "version": "1.2"}
             return {"result": {"protocolVersion": version, "agentCapabilities": can, "agentInfo": who}}
+        if method == "authenticate" and scenario == "asks-first":
+            self.ask(json.loads(os.environ["ASKS"])[0])
         if method == "session/new":
             if scenario == "auth":
                 return {"error": {"code": -32000, "message": "Authentication required", "data": {"hint": "log in"}}}
@@ -157,6 +159,12 @@ class Agent:
                 self.update("agent_message_chunk", messageId=f"m{number}", content=content)
         if scenario == "surprises":
             self.surprises()
+        if scenario == "asks":
+            for asked in json.loads(os.environ["ASKS"]):
+                if not self.ask(asked):
+                    return {"result": {"stopReason": "cancelled"}}
+        if scenario == "terminals":
+            self.terminals()
         if scenario == "tells":
             return self.tells()
         self.update("usage_update", used=5, size=10, cost={"amount": 0.75, "currency": "USD"})
@@ -202,6 +210,27 @@ class Agent:
         self.say("working")
         while True:
             time.sleep(3600)
+
+    def ask(self, asked: dict[str, Any]) -> bool:
+        """False when the turn was cancelled meanwhile."""
+        self.send(id="e", method="elicitation/create", params={"sessionId": SESSION, **asked})
+        cancelled = False
+        while "id" not in (said := self.receive()):
+            cancelled = cancelled or said.get("method") == "session/cancel"
+        self.note(what="asked", answer=said.get("result", said.get("error")))
+        return not cancelled
+
+    def terminals(self) -> None:
+        """Wants what it was not offered, and shows a picture."""
+        for method in ("create", "output", "wait_for_exit", "kill", "release"):
+            params = {"sessionId": SESSION, "command": "touch", "args": ["made"], "terminalId": "t"}
+            self.send(id=method, method=f"terminal/{method}", params=params)
+            self.note(what="terminal", answer=self.receive())
+        picture = {"type": "image", "mimeType": "image/png", "data": "iVBORw0KGgo" * 200_000}
+        self.update("agent_message_chunk", content=picture)
+        content = [{"type": "content", "content": picture}, {"type": "terminal", "terminalId": "t"}]
+        self.update("tool_call", toolCallId="p", title="draw", status="completed", content=content)
+        self.say("Drawn.")
 
     def tells(self) -> dict[str, Any]:
         """All it was given by the variables that $TELL names, whole and in pieces, before a question and after it."""
