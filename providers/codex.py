@@ -1,4 +1,7 @@
-"""Codex: `codex exec --json` headless, `codex` in a terminal interactive."""
+"""Codex: `codex exec --json` headless, `codex` in a terminal interactive.
+
+With `options.permissions` it is conversed with headless: `codex app-server`, by the driver `codex`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any
 from providers.base import Capabilities, Launch, Limits, Parser, Request
 from providers.checks import Kinds, check_mode, check_options, check_text
 from providers.codex_events import CodexParser
+from providers.driven import DRIVEN_OPTIONS, DrivenParser, check_driven, driven_launch, wants_driver
 from providers.errors import InvalidRequest
 from providers.parsing import ExitCodeParser
 
@@ -17,10 +21,13 @@ _VERSION = re.compile(r"\b(\d+\.\d+\.\d+\S*)")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\Z")
 _SANDBOXES = ("read-only", "workspace-write", "danger-full-access")
+_ASKS = "on-request"
+_ASKING = (_ASKS, "untrusted")
 _APPROVALS = ("never", "on-failure", "on-request", "untrusted")
 
 # option -> kind; what each becomes is in `_flags`
 _OPTIONS: Kinds = {
+    **DRIVEN_OPTIONS,
     "sandbox": str,
     "approval": str,
     "config": dict,
@@ -58,6 +65,7 @@ class CodexProvider:
             login_args=("login", "status"),
             login_env=("CODEX_API_KEY",),
             login_files=(".codex/auth.json",),
+            answers=True,
             limits=_LIMITS,
         )
 
@@ -73,10 +81,17 @@ class CodexProvider:
             raise InvalidRequest(f"{request.resume!r} is not a thread id (a UUID)", field="resume")
         _check_choice(options, "sandbox", _SANDBOXES)
         _check_choice(options, "approval", _APPROVALS)
-        if request.mode == "headless" and options.get("approval", "never") != "never":
+        if wants_driver(request):
+            check_driven(request)
+            if options.get("approval", _ASKS) not in _ASKING:
+                hint = f"use approval: {_ASKS}, or leave permissions out"
+                raise InvalidRequest(
+                    f"it asks for nothing with {options['approval']}", hint=hint, field="options.approval"
+                )
+        elif request.mode == "headless" and options.get("approval", "never") != "never":
             raise InvalidRequest(
                 "nobody can be asked for approval in headless mode",
-                hint="use approval: never, or mode: interactive",
+                hint="use permissions: ask, approval: never, or mode: interactive",
                 field="options.approval",
             )
         if "config_dir" in options:
@@ -109,6 +124,8 @@ class CodexProvider:
             argv += _flags(request)
             words = [word for word in (request.resume, request.prompt if request.prompt.strip() else "") if word]
             return Launch(argv=(*opening, *argv, *(["--", *words] if words else ())), env=env)
+        if wants_driver(request):
+            return driven_launch("codex", request, _conversation(request, opening), env)
         argv = ["codex", "exec", *(["resume"] if request.resume else ()), "--json", "--skip-git-repo-check"]
         argv += _flags(request)
         if request.resume:
@@ -123,11 +140,24 @@ class CodexProvider:
         )
 
     def parser(self, request: Request) -> Parser:
-        return CodexParser(request.at, request.model) if request.mode == "headless" else ExitCodeParser()
+        if request.mode != "headless":
+            return ExitCodeParser()
+        return DrivenParser() if wants_driver(request) else CodexParser(request.at, request.model)
 
     def version(self, stdout: str) -> str:
         found = _VERSION.search(stdout)
         return found[1] if found else ""
+
+
+def _conversation(request: Request, opening: tuple[str, ...]) -> dict[str, Any]:
+    """What only the driver understands. A resumed conversation forgets what the command line says of these two."""
+    options, config = request.options, request.options.get("config", {})
+    approval = options.get("approval") or config.get("approval_policy") or _ASKS
+    return {
+        "command": [*opening, "codex", "app-server", *_flags(request)],
+        "approval": approval,
+        "sandbox": options.get("sandbox") or config.get("sandbox_mode") or "",
+    }
 
 
 def _flags(request: Request) -> list[str]:
@@ -142,7 +172,7 @@ def _flags(request: Request) -> list[str]:
         settings["sandbox_workspace_write.writable_roots"] = _toml(options["add_dirs"], "add_dirs")
     if options.get("trust"):  # for this once: it would ask, and keep what it was told
         settings["projects"] = _toml({request.cwd: {"trust_level": "trusted"}}, "cwd")
-    flags = ["-m", request.model] if request.model else []
+    flags = ["-m", request.model] if request.model and not wants_driver(request) else []
     for key, value in settings.items():
         flags += ["-c", f"{key}={value}"]
     return [*flags, *options.get("args", ())]

@@ -81,13 +81,18 @@ class CodexParser(JsonLinesParser):
         yield AgentEvent(EventKind.RESULT, self._last_text, {"ok": True}, raw)
 
     def _told(self, message: str, raw: bytes) -> AgentEvent:
-        if found := _RETRY.match(message):
-            attempt, most, why = found.groups()
-            self._retry = why or message
-            data = {"attempt": int(attempt), "max": int(most)} if attempt else {}
-            return AgentEvent(EventKind.RETRY, message, {**data, "error": self._retry}, raw)
+        if _RETRY.match(message):
+            return self.repeats(message, "", raw)
         self._error, self._retry = message, ""
         return AgentEvent(EventKind.UNKNOWN, plain(message), {"type": "error"}, raw)
+
+    def repeats(self, message: str, why: str, raw: bytes) -> AgentEvent:
+        """A call to the model is made again; `why` where it is told beside the message."""
+        found = _RETRY.match(message)
+        attempt, most, within = found.groups() if found else (None, None, None)
+        self._retry = why or within or message
+        data = {"attempt": int(attempt), "max": int(most)} if attempt and most else {}
+        return AgentEvent(EventKind.RETRY, message, {**data, "error": self._retry}, raw)
 
     def _item(self, stage: str, item: dict[str, Any], raw: bytes) -> Iterator[AgentEvent]:
         kind = text_of(item.get("type"))

@@ -75,6 +75,7 @@ _BY_STDERR = tuple(
         (r"^not inside a trusted directory", Cause(Failure.UNTRUSTED)),
         (r"^not logged in", _LOGIN),
         (r"^error: (unexpected argument|invalid value|the argument|a value is required|unrecognized)", None),
+        (r"^error: .{1,100} is no longer supported", None),
         (r"^error loading config|^error: model provider .* not found|^error finding codex home|^error parsing", None),
     )
 )

@@ -90,7 +90,9 @@ async def _turn(
     await asyncio.wait({cancelling, hurrying}, timeout=spec.cancel_ms / 1000, return_when=asyncio.FIRST_COMPLETED)
     for job in (talk, hurrying, cancelling):
         job.cancel()
-    await asyncio.gather(talk, hurrying, cancelling, return_exceptions=True)
+    found, *_ = await asyncio.gather(talk, hurrying, cancelling, return_exceptions=True)
+    if isinstance(found, Outcome) and (found.infrastructure or found.account):
+        return found  # whoever ended it: it was getting nowhere
     return Outcome(False, "cancelled", Failure.CANCELLED)
 
 

@@ -54,4 +54,10 @@ def _opencode(spec: Spec, agent: Agent, desk: Desk, lines: Lines) -> Conversatio
     return opencode.begin(spec, agent, desk, lines)
 
 
-_DRIVERS: Mapping[str, Begin] = {"acp": _acp, "claude": _claude, "opencode": _opencode}
+def _codex(spec: Spec, agent: Agent, desk: Desk, lines: Lines) -> Conversation:
+    from lite.drivers import codex
+
+    return codex.begin(spec, agent, desk, lines)
+
+
+_DRIVERS: Mapping[str, Begin] = {"acp": _acp, "claude": _claude, "codex": _codex, "opencode": _opencode}

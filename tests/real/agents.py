@@ -94,6 +94,14 @@ def _codex(url: str, folder: Path) -> dict[str, Any]:
     }
 
 
+def _codex_server(url: str, folder: Path) -> dict[str, Any]:
+    rules = folder / "rules" / "default.rules"
+    rules.parent.mkdir()
+    rules.write_text("".join(f'prefix_rule(pattern=["{word}"], decision="prompt")\n' for word in ("touch", "tail")))
+    agent = _codex(url, folder)
+    return {**agent, "options": {**agent["options"], "permissions": "allow"}}
+
+
 def _gemini_settings(folder: Path) -> None:
     settings = folder / ".gemini" / "settings.json"
     settings.parent.mkdir(exist_ok=True)
@@ -156,6 +164,7 @@ def _opencode_acp(url: str, folder: Path) -> dict[str, Any]:
 ROWS: tuple[Row, ...] = (
     Row("claude", "anthropic", _claude, cost="reported", limited=_claude_subscribed),
     Row("codex", "responses", _codex),
+    Row("codex-server", "responses", _codex_server, runs="codex", talks=True),
     Row("gemini", "gemini", _gemini, cost="estimated"),
     Row("opencode", "completions", _opencode, cost="reported", reasons={"cut": "connection"}),
     Row("gemini-acp", "gemini", _gemini_acp, runs="gemini", talks=True, unsaid=frozenset({"results"})),
