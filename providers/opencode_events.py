@@ -43,6 +43,7 @@ _CIRCLES = 2  # cut answers in a row, from which on they, and not the signal, ar
 _BY_PLAIN_WORDS = (
     ("Session not found", Cause(Failure.UNKNOWN_SESSION)),
     ("opencode run [message..]", Cause(Failure.BAD_FLAG, "it does not understand its arguments")),
+    ("starts a headless opencode server", Cause(Failure.BAD_FLAG, "it does not understand its arguments")),
     ("requires --continue or --session", Cause(Failure.BAD_FLAG)),
     ("You must provide a message", Cause(Failure.BAD_FLAG)),
     ("Config file at", Cause(Failure.BAD_FLAG)),
@@ -51,6 +52,12 @@ _BY_PLAIN_WORDS = (
     ("Failed query:", Cause(Failure.EXIT, "its database failed a query", infrastructure=True)),
     ("database is locked", Cause(Failure.EXIT, infrastructure=True)),
 )
+
+
+def cause_of_plain_words(text: str) -> Cause | None:
+    """Why it did not begin; its message is the text where the words need no others."""
+    found = next((cause for words, cause in _BY_PLAIN_WORDS if words in text), None)
+    return replace(found, message=found.message or text.removeprefix("Error:").strip()) if found else None
 
 
 class Told(StrEnum):
@@ -240,9 +247,7 @@ class OpenCodeParser(JsonLinesParser):
                 self._other_agent = text.removeprefix("!").strip()
                 yield AgentEvent(EventKind.UNKNOWN, self._other_agent, {"type": "agent"}, raw)
             elif self._plain is None:
-                found = next((cause for words, cause in _BY_PLAIN_WORDS if words in text), None)
-                if found is not None:
-                    self._plain = replace(found, message=found.message or text.removeprefix("Error:").strip())
+                self._plain = cause_of_plain_words(text)
 
     def _logged(self, text: str, raw: bytes) -> Iterator[AgentEvent]:
         fields = {key: _unquoted(quoted) or bare for key, quoted, bare in _FIELD.findall(text)}

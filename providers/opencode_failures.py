@@ -39,6 +39,7 @@ _LOGIN = Cause(Failure.NOT_LOGGED_IN, account=True)
 _BILLING = Cause(Failure.BILLING, account=True)
 _MODEL = Cause(Failure.BAD_MODEL)
 _API = Cause(Failure.API_ERROR)
+_CONFIG = Cause(Failure.BAD_FLAG)
 
 _BY_STATUS = {
     401: _LOGIN,
@@ -53,6 +54,8 @@ _BY_NAME = {
     "MessageAbortedError": Cause(Failure.CANCELLED),
     "ContextOverflowError": _API,
     "ContentFilterError": _API,
+    "ConfigInvalidError": _CONFIG,
+    "ConfigJsonError": _CONFIG,
 }
 _SPENT = re.compile(r"insufficient_quota|insufficient_credits|billing|payment_required|credits", re.I)
 _LIMITED = re.compile(r"(?:Free|Go)UsageLimitError|usage_limit_reached|usage_limit_exceeded", re.I)
@@ -66,8 +69,11 @@ _BY_WORDS = tuple(
         (r"rate.?limit|too many requests|\b429\b", _RATE),
         (r"overloaded|service.unavailable|server.error|internal.error|at capacity|resource.exhausted", _OVERLOADED),
         (r"\b(?:500|502|503|504|524|529)\b", _OVERLOADED),
-        (r"cannot connect|unable to connect|connection refused|typo in the url|timed out|time.?out", _CONNECTION),
-        (r"econnrefused|enotfound|eai_again|etimedout|getaddrinfo|network.error", _CONNECTION),
+        (
+            r"cannot connect|unable to connect|connection refused|typo in the url|timed out|time.?out",
+            _CONNECTION,
+        ),
+        (r"econnrefused|enotfound|eai_again|etimedout|getaddrinfo|network.error|connection reset", _CONNECTION),
         (r"econnreset|socket (?:connection was closed|hang up)|fetch failed|connection (?:lost|error)", _CUT),
         (r"\bterminated\b", _CUT),
     )

@@ -18,14 +18,18 @@ from lite.drivers.lines import Lines
 from lite.drivers.opencode_asks import approval_options, approval_text, question_options, question_text, rules, words_of
 from lite.drivers.opencode_server import Broken, Refused, Server
 from lite.drivers.opencode_turn import Turn
-from lite.drivers.outcome import Failed, Outcome, judge
+from lite.drivers.outcome import Failed, Outcome
 from lite.drivers.spec import Spec
 from providers.base import EventKind, Failure
+from providers.opencode_events import cause_of_plain_words
+from providers.opencode_failures import Cause, cause_of_error
 from providers.opencode_serve import PASSWORD
 from providers.parsing import mapping_of, text_of
 
 _TRIES = 6  # to hear it again, each twice as long after the last
 _FIRST_PAUSE = 0.1  # seconds
+_EXIT_SECONDS = 2.0  # from its last word to its exit
+_WORDS_KEPT = 2_000  # characters of stderr in a message
 _DENIED = "This was not allowed. Go on without it, as far as that is possible."
 
 
@@ -37,7 +41,7 @@ class OpenCode:
     """A conversation of one turn."""
 
     def __init__(self, spec: Spec, agent: Agent, desk: Desk, lines: Lines) -> None:
-        self._spec, self._desk, self._lines = spec, desk, lines
+        self._spec, self._agent, self._desk, self._lines = spec, agent, desk, lines
         own = spec.own or {}
         password = os.environ.get(PASSWORD, "")
         self._server = Server(agent, lines, password, spec.cwd, spec.start_ms / 1000)
@@ -54,7 +58,13 @@ class OpenCode:
             await self._follow()
             return self._turn.end()
         except Refused as error:
-            raise Failed.of(judge(str(error), error.status if error.status >= 500 else None)) from error
+            raise Failed.of(_failed(cause_of_error(error.error, ""))) from error
+        except Gone:
+            await self._agent.wait(_EXIT_SECONDS)
+            cause = None if self._turn.begun else cause_of_plain_words(self._agent.tail.text[-_WORDS_KEPT:])
+            if cause is not None:
+                raise Failed.of(_failed(cause)) from None
+            raise
         except Broken as error:
             raise Failed(Failure.CUT_STREAM, f"opencode serve is not heard any more: {error}") from error
         finally:
@@ -73,7 +83,7 @@ class OpenCode:
     async def _open(self) -> None:
         """A new conversation, or the earlier one, with what is asked about in it."""
         health = mapping_of(await self._server.get("/global/health"))
-        agent = self._agent(await self._server.get("/agent"))
+        agent = self._worker(await self._server.get("/agent"))
         asks = rules(agent.get("permission")) if self._spec.permissions != "allow" else []
         if self._spec.resume:
             session = await self._resume(asks)
@@ -91,7 +101,7 @@ class OpenCode:
         }
         self._lines.say(EventKind.INIT, "", data, session)
 
-    def _agent(self, offered: object) -> dict[str, Any]:
+    def _worker(self, offered: object) -> dict[str, Any]:
         """The one asked for, or the one it takes by itself. Another would perhaps be allowed less, or more."""
         agents = [one for one in offered if isinstance(one, dict)] if isinstance(offered, list) else []
         wanted = self._spec.text("agent")
@@ -111,6 +121,12 @@ class OpenCode:
             if error.status in (400, 404):
                 raise Failed(Failure.UNKNOWN_SESSION, str(error)) from error
             raise
+        began_in = text_of(session.get("directory"))
+        if os.path.realpath(began_in) != os.path.realpath(self._spec.cwd or "."):
+            text = (
+                f"that conversation began in {began_in or 'another directory'}, and opencode goes on with it only there"
+            )
+            raise Failed(Failure.UNKNOWN_SESSION, text)
         if (self._spec.own or {}).get("fork_session") is True:
             session = mapping_of(await self._server.post(f"/session/{ident}/fork", {}))
             ident = text_of(session.get("id"))
@@ -243,3 +259,12 @@ class OpenCode:
         except (Refused, Broken, Gone) as error:
             said = {"type": "reply", "path": path[:200]}
             self._lines.say(EventKind.UNKNOWN, f"the answer was not taken: {error}"[:1000], said)
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether they name one directory."""
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _failed(cause: Cause) -> Outcome:
+    return Outcome(False, cause.message, cause.reason, cause.infrastructure, cause.until, cause.after_ms, cause.account)

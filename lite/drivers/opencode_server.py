@@ -30,11 +30,12 @@ _PLAIN_TOLD = 50  # lines of its stdout
 
 
 class Refused(Exception):
-    """An answer that is none of 2xx; the text is the server's."""
+    """An answer that is none of 2xx; `error` as the program writes its errors, with a name and data."""
 
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
+    def __init__(self, status: int, error: dict[str, Any]) -> None:
+        super().__init__(text_of(mapping_of(error.get("data")).get("message")))
         self.status = status
+        self.error = error
 
 
 class Broken(Exception):
@@ -97,7 +98,7 @@ class Server:
         try:
             async with self._client.stream("GET", "/event", timeout=httpx.Timeout(_SILENCE_SECONDS)) as response:
                 if response.status_code != 200:
-                    raise Refused(response.status_code, "it shows no events")
+                    raise Refused(response.status_code, _error(b"", response.status_code, "/event"))
                 async for data in response.aiter_raw():
                     for line in splitter.feed(data):
                         if (said := self._event(line)) is not None:
@@ -133,7 +134,7 @@ class Server:
             raise Broken(f"{method} {path}: {error or type(error).__name__}") from error
         whole = b"".join(parts)
         if not 200 <= response.status_code < 300:
-            raise Refused(response.status_code, _words(whole) or f"it answered {response.status_code} to {path}")
+            raise Refused(response.status_code, _error(whole, response.status_code, path))
         try:
             return json.loads(whole) if whole.strip() else None
         except (ValueError, RecursionError) as error:
@@ -164,9 +165,13 @@ class Server:
             self._lines.say(EventKind.UNKNOWN, head.decode("utf-8", "replace"), {"type": "stdout"})
 
 
-def _words(body: bytes) -> str:
-    """Of an error it answered."""
+def _error(body: bytes, status: int, path: str) -> dict[str, Any]:
+    """What it answered instead; its message is there in any case."""
     said = read_json(body[: 1 << 16]) or {}
     data = mapping_of(said.get("data"))
-    found = text_of(data.get("message")) or text_of(said.get("message")) or text_of(said.get("name"))
-    return found or body[:1000].decode("utf-8", "replace").strip()
+    name = text_of(said.get("name")) or text_of(said.get("_tag"))
+    message = text_of(data.get("message")) or text_of(said.get("message"))
+    if not message and data:
+        message = f"{name}: {json.dumps(data, ensure_ascii=False)[:2000]}"
+    message = message or body[:1000].decode("utf-8", "replace").strip() or f"opencode answered {status} to {path}"
+    return {"name": name, "data": {"message": message}}

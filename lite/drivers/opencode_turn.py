@@ -175,7 +175,7 @@ class Turn:
         if own is None or not ident:
             return
         if kind in ("text", "reasoning"):
-            self._text(ident, part, raw, own=own)
+            self._text(ident, part, own=own)
         elif kind == "tool":
             self._tool(ident, part, raw, own=own)
         elif kind in _OF_A_STEP and ident not in self._steps:
@@ -185,7 +185,7 @@ class Turn:
             elif kind == "step-finish":
                 self._tell({"type": Told.SUBAGENT_STEP, "part": part}, raw)
 
-    def _text(self, ident: str, part: dict[str, Any], raw: Any, *, own: bool) -> None:
+    def _text(self, ident: str, part: dict[str, Any], *, own: bool) -> None:
         text = self._texts.get(ident)
         whole = text_of(part.get("text"))
         if text is None:
@@ -199,12 +199,12 @@ class Turn:
             return
         if text.thought:
             if self._thinking:
-                self._tell({"type": "reasoning", "part": part}, raw)
+                self._tell({"type": "reasoning", "part": part}, None)
             return
         if not self._parser.repeating:
             for at in range(text.told, len(whole), _DELTA_AT_ONCE):
                 self._lines.say(EventKind.DELTA, whole[at : at + _DELTA_AT_ONCE])
-        self._tell({"type": "text", "part": part}, raw)
+        self._tell({"type": "text", "part": part}, None)  # its raw form is the text once more
 
     def _tool(self, ident: str, part: dict[str, Any], raw: Any, *, own: bool) -> None:
         status = mapping_of(part.get("state")).get("status")
