@@ -122,10 +122,8 @@ class OpenCode:
                 raise Failed(Failure.UNKNOWN_SESSION, str(error)) from error
             raise
         began_in = text_of(session.get("directory"))
-        if os.path.realpath(began_in) != os.path.realpath(self._spec.cwd or "."):
-            text = (
-                f"that conversation began in {began_in or 'another directory'}, and opencode goes on with it only there"
-            )
+        if not _same(began_in, self._spec.cwd or "."):
+            text = f"that conversation began in {began_in or 'no directory'}, and opencode goes on with it only there"
             raise Failed(Failure.UNKNOWN_SESSION, text)
         if (self._spec.own or {}).get("fork_session") is True:
             session = mapping_of(await self._server.post(f"/session/{ident}/fork", {}))
