@@ -1,7 +1,8 @@
 """One turn with Claude Code over its stdin and stdout: JSON lines both ways, with its control protocol in between.
 
-What its lines mean, and how the turn went, is told by the parser that reads its one-shot runs. It may go on by itself
-after a result, with what ran in the background: newer ones tell when they are idle, with older ones the result is all.
+What its lines mean, and how the turn went, is told by the parser that reads its one-shot runs. After a result it may go
+on by itself, with what ran in the background: it is waited for until it is idle and nothing of that runs. Older ones do
+not tell; with those the result is the end.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from providers.claude_events import ClaudeParser
 from providers.parsing import Oversized, mapping_of, read_json, text_of
 
 _EXIT_SECONDS = 2.0  # from the end of its output to its exit code
+_NEWS_SECONDS = 2.0  # from the end of the last thing in the background to the turn it begins
 _MOST_ASKING = 200  # requests at a time; nothing more is read meanwhile
 
 
@@ -42,37 +44,48 @@ class Claude:
         self._asking: dict[str, Job] = {}
         self._jobs = Jobs("driver.claude")
         self._greeting = ""  # the id of our first request, until it is answered
-        self._prompting = False
-        self._cancelling = False
         self._closed = False  # its input
+        self._working = False
+        self._cancelling = False
         self._tells_state = False
+        self._background = False  # something runs there
         self._has_result = False
         self._over = False
 
     def __repr__(self) -> str:
-        state = "over" if self._over else "prompting" if self._prompting else "greeting"
-        return f"<Claude {state}, {len(self._asking)} asked>"
+        states = {"over": self._over, "working": self._working, "waiting for the background": self._background}
+        return f"<Claude {next((name for name, so in states.items() if so), 'idle')}, {len(self._asking)} asked>"
 
     async def converse(self) -> Outcome:
         try:
             await self._greet()
-            self._prompting = True
+            self._working = True
             message = {"role": "user", "content": self._spec.prompt}
             await self._send({"type": "user", "message": message, "parent_tool_use_id": None, "session_id": ""})
-            while not self._over and await self._next():
-                pass
+            await self._work()
         except Gone:
             pass  # it has ended; what it said last tells why
         finally:
-            self._prompting = False
+            self._working = False
             await self._jobs.cancel()
         return await self._farewell()
 
     async def cancel(self) -> bool:
-        if self._prompting:
+        if self._working:
             self._cancelling = True
             await self._request("interrupt")
-        return self._prompting
+        return self._working
+
+    async def _work(self) -> None:
+        """Until all is over, or it has ended."""
+        while not self._over:
+            perhaps = self._has_result and not self._working and not self._background
+            try:
+                async with asyncio.timeout(_NEWS_SECONDS if perhaps else None):
+                    if not await self._next():
+                        return
+            except TimeoutError:
+                return
 
     async def _greet(self) -> None:
         """Raises `Failed` when it does not answer in time, `Gone` when it ends."""
@@ -133,19 +146,26 @@ class Claude:
                     job.cancel()
             case "control_response":
                 self._answered(mapping_of(said.get("response")))
-            case "result":
+            case kind:
                 self._tell(self._parser.on_object(said, line), said)
-                self._has_result = True
-                self._over = not self._tells_state
-            case "system" if said.get("subtype") == "session_state_changed":
-                self._tell(self._parser.on_object(said, line), said)
-                self._tells_state = True
-                self._over = said.get("state") == "idle" and (self._has_result or self._cancelling)
-            case "system" if said.get("subtype") == "init":
-                self._tell(self._parser.on_object(said, line), said)
+                if kind == "result":
+                    self._has_result = True
+                    self._over = not self._tells_state
+                elif kind == "system":
+                    self._follow(said)
+
+    def _follow(self, said: dict[str, Any]) -> None:
+        """Where it stands, in its own words."""
+        match said.get("subtype"):
+            case "init":  # another turn begins
                 self._has_result = False
-            case _:
-                self._tell(self._parser.on_object(said, line), said)
+            case "background_tasks_changed":
+                self._background = bool(said.get("tasks"))
+            case "session_state_changed":
+                self._tells_state = True
+                self._working = said.get("state") != "idle"
+                ended = self._cancelling or (self._has_result and not self._background)
+                self._over = ended and not self._working
 
     def _tell(self, events: Iterable[AgentEvent], raw: dict[str, Any] | None) -> None:
         for event in events:

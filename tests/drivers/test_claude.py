@@ -151,12 +151,14 @@ def test_a_question_of_another_shape_is_a_tool_like_any_other(tmp_path: Path) ->
 def test_a_request_it_takes_back_is_open_no_longer(tmp_path: Path) -> None:
     with driving(tmp_path, "withdraws") as driver:
         first, second = driver.until(EventKind.NEEDS_USER), driver.until(EventKind.NEEDS_USER)
+        driver.answer(second, "allow")
+        driver.until(EventKind.UNKNOWN, answered=first["data"]["id"])
+        third = driver.until(EventKind.NEEDS_USER)
         driver.answer(first, "allow")
         assert driver.until(EventKind.UNKNOWN, refused=first["data"]["id"])["data"]["why"] == "not pending"
-        driver.answer(second, "allow")
+        driver.answer(third, "allow")
         assert driver.finish().ok
-    assert settled(driver) == [("cancel", "agent"), ("allow", "person")]
-    assert list(driver.noted("answers")["answers"]) == ["r2"]
+    assert settled(driver) == [("allow", "person"), ("cancel", "agent"), ("allow", "person")]
 
 
 def test_what_is_not_offered_is_refused(tmp_path: Path) -> None:
@@ -206,11 +208,28 @@ def test_nothing_is_left_after_a_good_end_either(tmp_path: Path, scenario: str) 
     assert verdict.ok
 
 
-def test_what_goes_on_after_a_result_is_waited_for(tmp_path: Path) -> None:
-    driver, verdict = ran(tmp_path, "background")
-    assert (verdict.ok, verdict.output) == (True, "Done: Do it")
-    assert verdict.usage == Usage(30, 8, 1.0, Source.REPORTED, 10, "model-1"), "both turns"
+def test_what_runs_on_in_the_background_is_waited_for_and_can_ask(tmp_path: Path) -> None:
+    with driving(tmp_path, "background") as driver:
+        driver.answer(driver.until(EventKind.NEEDS_USER), "allow")
+        verdict = driver.finish()
+    assert verdict.ok
+    used = Usage(45, 12, 1.5, Source.REPORTED, 15, "model-1")
+    assert (verdict.output, verdict.usage) == ("Done: Do it", used), "of all its turns"
     assert driver.kinds().count("result") == 1
+
+
+def test_an_end_in_the_background_that_begins_no_turn_is_the_end(tmp_path: Path) -> None:
+    _, verdict = ran(tmp_path, "background-unheard")
+    assert (verdict.ok, verdict.output) == (True, "It runs on.")
+
+
+def test_what_runs_in_the_background_is_ended_by_a_cancel(tmp_path: Path) -> None:
+    with driving(tmp_path, "background-for-ever", quick={"cancel_ms": 3_600_000}) as driver:
+        driver.until(EventKind.MESSAGE, "in vain")
+        driver.interrupt()
+        verdict = driver.finish()
+        assert not alive(driver.noted("child")["pid"])
+    assert verdict.reason is Failure.CANCELLED
 
 
 @pytest.mark.parametrize(

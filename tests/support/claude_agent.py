@@ -162,12 +162,29 @@ class Agent:
             self.result(text, is_error=True, terminal_reason="api_error", api_error_status=401)
             self.code = 1
             return
-        if scenario == "background":
-            self.result("It runs on.")
-            self.state("running")
-            self.init()
+        if scenario.startswith("background"):
+            self.background(scenario)
         self.say("Done.")
         self.result(f"Done: {prompt}")
+
+    def background(self, how: str) -> None:
+        """A turn ends while something runs on; then it has ended too, and begins a turn, or not."""
+        self.send("system", subtype="background_tasks_changed", tasks=[{"task_id": "b1"}])
+        self.result("It runs on.")
+        self.state("idle")
+        if how == "background-for-ever":
+            child = subprocess.Popen(["sleep", "3600"])
+            self.note(what="child", pid=child.pid)
+            self.say("in vain")
+            while True:
+                self.receive()
+        self.send("system", subtype="background_tasks_changed", tasks=[])
+        if how == "background-unheard":
+            while True:
+                self.receive()
+        self.state("running")
+        self.init()
+        self.finish(self.answers(self.ask("Write", WRITE)))
 
     def ask(self, tool: str, given: dict[str, Any], **more: Any) -> str:
         self.asked += 1
@@ -218,9 +235,10 @@ class Agent:
         self.finish(self.answers(self.ask("AskUserQuestion", {"questions": [{"question": 7}]})))
 
     def withdraws(self) -> None:
-        first = self.ask("Bash", {"command": "make one"})
+        first, second = self.ask("Bash", {"command": "make one"}), self.ask("Bash", {"command": "make two"})
+        self.answers(second)
         self.send("control_cancel_request", request_id=first)
-        self.finish(self.answers(self.ask("Bash", {"command": "make two"})))
+        self.finish(self.answers(self.ask("Bash", {"command": "make three"})))
 
     def stubborn(self, how: str) -> None:
         """Ignores what ends others, leaves a tool behind, or does not end when all is said."""
