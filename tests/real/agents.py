@@ -25,6 +25,7 @@ class Row:
     runs: str = ""  # its entry in programs.toml; "": that of its name
     talks: bool = False
     reasons: Mapping[str, str] = field(default_factory=dict)  # case -> the reason, where it is not the usual one
+    rests: Mapping[str, str] = field(default_factory=dict)  # case -> how long it has to rest before a next attempt
     unlike: Mapping[str, str] = field(default_factory=dict)  # case -> why it cannot be asked of this program
     unsaid: frozenset[str] = frozenset()  # what it does not tell: "results" of tools, "tokens" of all but the last call
     cost: str = ""  # how its cost is known; "" when it is not
@@ -149,6 +150,12 @@ def _opencode(url: str, folder: Path) -> dict[str, Any]:
     }
 
 
+def _opencode_serve(url: str, folder: Path) -> dict[str, Any]:
+    agent = _opencode(url, folder)
+    kept = {key: value for key, value in agent["options"].items() if key != "auto"}
+    return {**agent, "options": {**kept, "permissions": "allow"}}
+
+
 def _opencode_acp(url: str, folder: Path) -> dict[str, Any]:
     config = {
         "provider": {"ours": _opencode_service(url)},
@@ -167,7 +174,25 @@ ROWS: tuple[Row, ...] = (
     Row("codex-server", "responses", _codex_server, runs="codex", talks=True),
     Row("gemini", "gemini", _gemini, cost="estimated"),
     Row("opencode", "completions", _opencode, cost="reported", reasons={"cut": "connection"}),
-    Row("gemini-acp", "gemini", _gemini_acp, runs="gemini", talks=True, unsaid=frozenset({"results"})),
+    Row(
+        "opencode-serve",
+        "completions",
+        _opencode_serve,
+        runs="opencode",
+        talks=True,
+        reasons={"cut": "connection"},
+        cost="reported",
+    ),
+    Row(
+        "gemini-acp",
+        "gemini",
+        _gemini_acp,
+        runs="gemini",
+        talks=True,
+        unsaid=frozenset({"results"}),
+        # it names the file of a conversation for the minute, and loading it in that minute writes over it
+        rests=dict.fromkeys(("goes_on_with_its_conversation", "the_program_is_killed_and_the_next_goes_on"), "61s"),
+    ),
     Row(
         "opencode-acp",
         "completions",

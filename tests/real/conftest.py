@@ -31,7 +31,8 @@ def stage(row: Row, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[
         pytest.skip(why)
     if not row.program.installed:
         pytest.fail(f"{row.program.name} is not installed: make test-real does it", pytrace=False)
-    with ClosedPort() as nowhere, ModelServer() as server, prepare(row, server, nowhere, tmp_path) as fleet:
+    rest = row.rests.get(case, "100ms")
+    with ClosedPort() as nowhere, ModelServer() as server, prepare(row, server, nowhere, tmp_path, rest) as fleet:
         assert fleet.up() == "ready"
         yield Stage(row, server, fleet, nowhere)
         assert server.failures == []

@@ -150,12 +150,12 @@ def _executable(pid: int) -> str:
         return ""
 
 
-def prepare(row: Row, server: ModelServer, nowhere: ClosedPort, folder: Path) -> Fleet:
-    """The project, not yet started."""
+def prepare(row: Row, server: ModelServer, nowhere: ClosedPort, folder: Path, rest: str = "100ms") -> Fleet:
+    """The project, not yet started. `rest`: before a next attempt."""
     agents = row.agents(server.url, nowhere.url, folder / "own")
     config = {
         "agents": agents,
-        "retry": {"base": "100ms", "jitter": 0},
+        "retry": {"base": rest, "jitter": 0},
         "limits": {"slots": 2},
     }
     env = {"PATH": f"{row.program.path}:{os.environ['PATH']}"}

@@ -85,7 +85,7 @@ def test_goes_on_with_its_conversation(stage: Stage) -> None:
     made = stage.fleet.project / "touched"
     ident = stage.submit(f"Remember that remember=marigold and then scenario=later path={made}")
     assert stage.failed_with(ident) == stage.row.reasons.get("cut", "cut-stream"), stage.describe()
-    turns = len(stage.server.seen[0].asked.said)
+    turns = next(len(seen.asked.said) for seen in stage.server.seen if seen.asked.tools)
     stage.server.heal()
     task = stage.ended(ident)
     assert task["state"] == "succeeded", stage.describe()

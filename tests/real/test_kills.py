@@ -76,7 +76,7 @@ def test_the_supervisor_is_killed_twice_and_nothing_runs_twice(stage: Stage) -> 
     stage.check_usage(task, 2)
 
 
-def test_the_program_is_killed_and_the_next_attempt_goes_on_in_its_conversation(stage: Stage) -> None:
+def test_the_program_is_killed_and_the_next_goes_on(stage: Stage) -> None:
     gate = Gate(stage)
     ident = stage.submit(f"remember=marigold scenario=hold path={gate.path}", "real", "--retries", "1")
     gate.reached()
