@@ -167,6 +167,7 @@ class Verdict:
     until: int | None = None
     after_ms: int | None = None
     account: bool = False
+    whole: bool = False  # `usage` counts the whole conversation, the attempts before this one included
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from providers.checks import Kinds, check_mode, check_options, check_text
 from providers.codex_events import CodexParser
 from providers.driven import DRIVEN_OPTIONS, DrivenParser, check_driven, driven_launch, wants_driver
 from providers.errors import InvalidRequest
+from providers.owned import ANYWHERE
 from providers.parsing import ExitCodeParser
 
 _VERSION = re.compile(r"\b(\d+\.\d+\.\d+\S*)")
@@ -65,6 +66,7 @@ class CodexProvider:
             login_args=("login", "status"),
             login_env=("CODEX_API_KEY",),
             login_files=(".codex/auth.json",),
+            env_owned=(*ANYWHERE, "CODEX_*", "OPENAI_*"),
             answers=True,
             limits=_LIMITS,
         )
@@ -142,7 +144,7 @@ class CodexProvider:
     def parser(self, request: Request) -> Parser:
         if request.mode != "headless":
             return ExitCodeParser()
-        return DrivenParser() if wants_driver(request) else CodexParser(request.at, request.model)
+        return DrivenParser() if wants_driver(request) else CodexParser(request.at, request.model, request.resume)
 
     def version(self, stdout: str) -> str:
         found = _VERSION.search(stdout)

@@ -25,10 +25,12 @@ _TOOLS = ("command_execution", "file_change", "mcp_tool_call", "collab_tool_call
 
 class CodexParser(JsonLinesParser):
     """One attempt's output. `at`: a moment not long before its end (ms since the epoch), 0 when not known: only a
-    usage limit that ends at a time of day needs it. `model`: what it was told to use; what it did use it never says."""
+    usage limit that ends at a time of day needs it. `model`: what it was told to use; what it did use it never says.
+    `resume`: the thread it was to go on with."""
 
-    def __init__(self, at: int = 0, model: str = "") -> None:
+    def __init__(self, at: int = 0, model: str = "", resume: str = "") -> None:
         super().__init__()
+        self._resume = resume
         self._at = at
         self._model = model
         self._session = ""
@@ -133,9 +135,10 @@ class CodexParser(JsonLinesParser):
     def verdict(self, exit_code: int | None, signal: int | None) -> Verdict:
         cause = self._judge(exit_code, signal)
         if cause is None:
-            return Verdict(ok=True, output=self._last_text, usage=self._usage or Usage(), session=self._session)
+            return Verdict(True, "", "", self._last_text, self._usage or Usage(), self._session, whole=self._goes_on)
         return Verdict(
             ok=False,
+            whole=self._goes_on,
             reason=cause.reason,
             message=self._message(cause.reason, exit_code, signal),
             usage=self._usage or Usage(),
@@ -145,6 +148,10 @@ class CodexParser(JsonLinesParser):
             after_ms=cause.after_ms,
             account=cause.account,
         )
+
+    @property
+    def _goes_on(self) -> bool:
+        return bool(self._resume) and self._session == self._resume
 
     def _judge(self, exit_code: int | None, signal: int | None) -> Cause | None:
         """None for success."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lite.aio.probe import hit
 from lite.aio.tasks import Jobs
-from lite.engine.accounting import accounted
+from lite.engine.accounting import accounted, own_share
 from lite.engine.accounts import hold_for
 from lite.engine.context import Context
 from lite.engine.fence import Fence
@@ -234,7 +234,7 @@ class Runner:
         await self._jobs.cancel()
         verdict: Verdict | None = None
         if self._transcript is not None:
-            verdict = await asyncio.to_thread(self._transcript.end, ended)
+            verdict = await self._own_share(await asyncio.to_thread(self._transcript.end, ended))
         if not self.lost:
             self._publish(Status(Activity.STOPPED, "holder", "exit", self._context.clock.now()))
         agent, now = self._context.agent(self.task.spec.agent, self.task.spec.provider), self._context.clock.now()
@@ -244,6 +244,18 @@ class Runner:
         return judge(
             ended, verdict, self._interruption, _read_output(directory), now=now, gated=agent.gate, rested=rested
         )
+
+    async def _own_share(self, verdict: Verdict) -> Verdict:
+        """Without what earlier attempts used, for as long as it takes to know that."""
+        tries = 0
+        while not self.lost:
+            try:
+                return await own_share(self._context.backend, self.task, self.lease.attempt, verdict)
+            except BackendError as error:
+                log.warning("%s: not known yet what was used before: %s", self.session, error)
+                await self._context.clock.sleep(_WRITE_RETRY_SECONDS[min(tries, len(_WRITE_RETRY_SECONDS) - 1)])
+                tries += 1
+        return verdict
 
     async def _follow(self, executor: Executor, handle: str, transcript: Transcript) -> None:
         try:
