@@ -1,8 +1,8 @@
 """Any agent that speaks the Agent Client Protocol: `command` starts it, the driver converses with it.
 
 Such an agent works in the task's directory by itself; it is offered neither our files nor our terminals, and may ask
-its user. It goes on with an earlier conversation when it says that it can. Where it keeps its configuration and its login
-only it knows: its own variables, in `env`, give it another place.
+its user. It goes on with an earlier conversation when it says that it can. Where its configuration and its login are only
+it knows: its own variables, in `env`, give them another place.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from providers.base import Capabilities, Launch, Limits, Parser, Request
 from providers.checks import Kinds, check_argv, check_mode, check_options, check_text
 from providers.driven import DRIVEN_OPTIONS, DrivenParser, check_driven, driven_launch
 from providers.errors import InvalidRequest
+from providers.owned import ANY_AGENT
 
 _OPTIONS: Kinds = {
     **DRIVEN_OPTIONS,
@@ -35,7 +36,13 @@ class AcpProvider:
 
     def capabilities(self) -> Capabilities:
         return Capabilities(
-            modes=("headless",), resume=True, events=True, answers=True, permissions="ask", limits=_LIMITS
+            modes=("headless",),
+            resume=True,
+            events=True,
+            env_owned=ANY_AGENT,
+            answers=True,
+            permissions="ask",
+            limits=_LIMITS,
         )
 
     def validate(self, request: Request) -> None:

@@ -195,6 +195,7 @@ class Capabilities:
     login_args: tuple[str, ...] = ()  # how to ask whether it is logged in: exit code 0 when it is
     login_env: tuple[str, ...] = ()  # any of these in its environment stands for a login
     login_files: tuple[str, ...] = ()  # so does any of these, relative to the user's home
+    env_owned: tuple[str, ...] = ()  # variables only the agent's own configuration may set; `*`: any characters
     answers: bool = False  # in headless mode it asks for permission and can be answered
     permissions: str = ""  # what it does then when its option `permissions` is left out: "ask" waits for a person
     limits: Limits = Limits()  # what holds when the agent is configured without

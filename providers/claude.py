@@ -14,6 +14,7 @@ from providers.claude_events import ClaudeParser
 from providers.claude_two_way import two_way_launch
 from providers.driven import DRIVEN_OPTIONS, DrivenParser, check_driven, wants_driver
 from providers.errors import InvalidRequest
+from providers.owned import ANYWHERE
 from providers.parsing import ExitCodeParser
 
 _VERSION = re.compile(r"\b(\d+\.\d+\.\d+\S*)")
@@ -67,6 +68,7 @@ class ClaudeProvider:
             login_args=("auth", "status"),
             login_env=_LOGINS,
             login_files=(".claude/.credentials.json",),
+            env_owned=(*ANYWHERE, "ANTHROPIC_*", "CLAUDE_*", "AWS_BEARER_TOKEN_BEDROCK"),
             answers=True,
             limits=_LIMITS,
         )

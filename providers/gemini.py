@@ -8,6 +8,7 @@ from providers.base import Capabilities, Launch, Limits, Parser, Request
 from providers.checks import Kinds, check_mode, check_options, check_text
 from providers.errors import InvalidRequest
 from providers.gemini_events import GeminiParser
+from providers.owned import ANYWHERE
 from providers.parsing import ExitCodeParser
 
 _VERSION = re.compile(r"^v?(\d+\.\d+\.\d+\S*)", re.MULTILINE)
@@ -53,6 +54,7 @@ class GeminiProvider:
             version_args=("--version",),
             login_env=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_GCA"),
             login_files=(".gemini/oauth_creds.json", ".gemini/gemini-credentials.json"),
+            env_owned=(*ANYWHERE, "GEMINI_*", "GOOGLE_*"),
             limits=_LIMITS,
         )
 

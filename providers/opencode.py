@@ -15,6 +15,7 @@ from providers.driven import DRIVEN_OPTIONS, DrivenParser, check_driven
 from providers.errors import InvalidRequest
 from providers.opencode_events import SESSION_ID, OpenCodeParser
 from providers.opencode_serve import asking, serve_launch
+from providers.owned import ANY_AGENT
 from providers.parsing import ExitCodeParser
 
 _VERSION = re.compile(r"\b(\d+\.\d+\.\d+\S*)")
@@ -58,6 +59,7 @@ class OpenCodeProvider:
                 ".config/opencode/opencode.json",
                 ".config/opencode/opencode.jsonc",
             ),
+            env_owned=ANY_AGENT,  # it speaks with models of every maker
             # a step, and a tool, tells of itself only at its end; an answer that was cut is asked for again for ever
             limits=Limits(idle_ms=15 * 60_000, steps=500, retries=10),
         )

@@ -18,6 +18,7 @@ from lite.model.task import Lease, Task, TaskQuery, TaskSpec
 from lite.restart import self_command
 from lite.rules.prompt import render_prompt
 from providers.base import HttpCall, Launch, Parser, Provider, Request
+from lite.rules.checks import is_owned
 from providers.errors import ProviderError
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
         launch = provider.launch(asked)
     except ProviderError as error:
         raise InvalidTask(error.message, hint=error.hint, place=error.field) from error
+        _check_owned(spec, agent, provider)
     if launch.inline is not None:
         headers = await fetch_headers(context, launch.inline) if isinstance(launch.inline, HttpCall) else {}
         request = SessionRequest(
@@ -123,6 +125,15 @@ def parser_for(context: Context, task: Task, lease: Lease) -> Parser | None:
     """The parser of a session that was started earlier; None when its output is not structured, or its provider is
     not to be had any more (then the exit code alone decides)."""
     asked = _ask(context, task.spec, lease.attempt, task.spec.prompt, task.provider_session)
+def _check_owned(spec: TaskSpec, agent: Agent, provider: Provider) -> None:
+    """As at submission: it may have been routed again since, and this worker has a configuration of its own."""
+    able = provider.capabilities()
+    for field, names in (("env", spec.env), ("secrets", spec.secrets)):
+        for name in names:
+            if is_owned(name, agent, able):
+                raise InvalidTask(f"{name} is for agent {agent.name} to choose", place=f"{field}.{name}")
+
+
     try:
         provider = context.providers.get(task.spec.provider)
         return provider.parser(asked) if _is_structured(provider.launch(asked), provider) else None

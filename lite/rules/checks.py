@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 from lite.errors import InvalidTask
 from lite.model.ids import NAME
 from lite.model.order import Order
-from lite.model.settings import Secret
+from lite.model.settings import Agent, Secret
 from lite.model.task import Affinity, OnFailure
 from lite.rules.hosts import may_go
 from lite.rules.problems import Problems
 from lite.rules.spelling import did_you_mean, listing, quoted
 from lite.rules.touches import literal_prefix
-from providers.base import HttpCall
+from providers.base import Capabilities, HttpCall
+from providers.owned import owns
 
 MAX_TIME_MS = 366 * 24 * 3600 * 1000
 MAX_TEXT = 255  # characters of a label
@@ -120,6 +121,23 @@ def _check_env(order: Order, problems: Problems) -> None:
         problem = env_problem(name, value)
         if problem:
             problems.add(place, problem)
+
+
+def check_owned(order: Order, agent: Agent, able: Capabilities, problems: Problems) -> None:
+    """A task does not choose whom its agent talks to, nor as whom."""
+    for field, names in (("env", order.env), ("secrets", order.secrets)):
+        for name in names:
+            if is_owned(name, agent, able):
+                place = order.places.get(f"{field}.{name}") or order.place(field)
+                hint = f"agents.{agent.name}.env or .secrets may"
+                problems.add(
+                    place, f"{name} is for agent {agent.name} ({agent.provider}) to choose: no task sets it", hint
+                )
+
+
+def is_owned(name: str, agent: Agent, able: Capabilities) -> bool:
+    """Is the variable the agent's own: by what its provider says, or because it has a secret in it?"""
+    return name in agent.secrets or name in able.login_env or owns(able.env_owned, name)
 
 
 def check_secrets(order: Order, secrets: Mapping[str, Secret], problems: Problems) -> None:

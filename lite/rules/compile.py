@@ -12,7 +12,7 @@ from lite.model.order import Order, Plan
 from lite.model.run import RunSpec, Submission
 from lite.model.settings import Agent, Settings
 from lite.model.task import TaskSpec
-from lite.rules.checks import check_fields, check_secrets, check_touches, is_slug
+from lite.rules.checks import check_fields, check_owned, check_secrets, check_touches, is_slug
 from lite.rules.dag import find_cycle
 from lite.rules.lanes import predecessors
 from lite.rules.problems import Problems
@@ -177,6 +177,8 @@ def _check_fit(order: Order, agent: Agent, given: Sequence[str], providers: Prov
         message = f"agent {agent.name} wants the provider {quoted(agent.provider)}, which is not installed{close}"
         problems.add(order.place("agent"), message, f"providers: {listing(providers)}")
         return order.mode or "headless"
+    if order.env or order.secrets:
+        check_owned(order, agent, able, problems)
     wanted = "prompt" if able.prompt else "http" if able.http else "command"
     if len(given) == 1 and given[0] != wanted:
         message = f"agent {agent.name} ({agent.provider}) takes {_A[wanted]}, not {_A[given[0]]}"

@@ -41,7 +41,11 @@ def notes(fleet: Fleet, scenario: str) -> list[dict[str, Any]]:
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     project = tmp_path / "project"
-    agents = {"asker": agent(project, "asks", env={"ASKS": json.dumps([FORM])})}
+    agents = {
+        "asker": agent(project, "asks", env={"ASKS": json.dumps([FORM])}),
+        "alice": agent(project, "places", env={"XDG_CONFIG_HOME": "/srv/alice", "MODEL_BASE_URL": "http://a.example"}),
+        "bob": agent(project, "places", env={"XDG_CONFIG_HOME": "/srv/bob"}),
+    }
     with Fleet(project, json.dumps({"agents": agents})) as fleet:
         assert fleet.up() == "ready"
         yield fleet
@@ -86,3 +90,26 @@ def test_a_question_outlives_the_supervisor_and_can_be_denied(fleet: Fleet) -> N
     fleet.qd("deny", again["id"])
     until(lambda: fleet.client.task(task["id"])["state"] == "succeeded", 60, fleet.describe)
     assert [note["answer"] for note in notes(fleet, "asks") if note["what"] == "asked"] == [{"action": "decline"}]
+
+
+def test_each_agent_has_a_configuration_of_its_own(fleet: Fleet) -> None:
+    fleet.submit_plan("tasks: {a: {agent: alice, prompt: x}, b: {agent: bob, prompt: x}, c: {agent: alice, prompt: x}}")
+    assert {task["state"] for task in fleet.wait()} == {"succeeded"}
+    found = [note["at"] for note in notes(fleet, "places") if note["what"] == "places"]
+    assert found.count({"XDG_CONFIG_HOME": "/srv/alice", "MODEL_BASE_URL": "http://a.example"}) == 2
+    assert found.count({"XDG_CONFIG_HOME": "/srv/bob", "MODEL_BASE_URL": None}) == 1
+
+
+@pytest.mark.parametrize("name", ["XDG_CONFIG_HOME", "MODEL_BASE_URL", "HTTPS_PROXY", "MODEL_API_KEY", "HOME"])
+def test_a_task_does_not_move_it(fleet: Fleet, name: str) -> None:
+    said = fleet.qd("submit", "--agent", "alice", "--watch", "--env", f"{name}=/srv/evil", "x", check=False)
+    assert said.returncode == 2
+    assert f"env: {name} is for agent alice (acp) to choose: no task sets it" in said.stderr
+    assert "agents.alice.env or .secrets may" in said.stderr
+    (fleet.project / "plan.yaml").write_text(
+        f"name: p\ntasks:\n  a:\n    agent: alice\n    prompt: x\n    env:\n      FINE: y\n      {name}: /srv/evil\n"
+    )
+    planned = fleet.qd("run", "plan.yaml", check=False)
+    assert planned.returncode == 3
+    assert "plan.yaml:8:" in planned.stderr
+    assert fleet.tasks() == []

@@ -165,6 +165,8 @@ class Agent:
                     return {"result": {"stopReason": "cancelled"}}
         if scenario == "terminals":
             self.terminals()
+        if scenario == "places":
+            self.note(what="places", at={name: os.environ.get(name) for name in ("XDG_CONFIG_HOME", "MODEL_BASE_URL")})
         if scenario == "tells":
             return self.tells()
         self.update("usage_update", used=5, size=10, cost={"amount": 0.75, "currency": "USD"})
