@@ -75,6 +75,11 @@ def _claude(url: str, folder: Path) -> dict[str, Any]:
     }
 
 
+def _claude_two_way(url: str, folder: Path) -> dict[str, Any]:
+    options = {"base_url": url, "config_dir": str(folder), "permissions": "allow"}
+    return {**_claude(url, folder), "options": options}
+
+
 def _claude_subscribed(url: str, folder: Path) -> dict[str, Any]:
     return {**_claude(url, folder), "env": {"CLAUDE_CODE_OAUTH_TOKEN": "dummy-token"}}
 
@@ -170,6 +175,7 @@ def _opencode_acp(url: str, folder: Path) -> dict[str, Any]:
 
 ROWS: tuple[Row, ...] = (
     Row("claude", "anthropic", _claude, cost="reported", limited=_claude_subscribed),
+    Row("claude-two-way", "anthropic", _claude_two_way, runs="claude", talks=True, cost="reported"),
     Row("codex", "responses", _codex),
     Row("codex-server", "responses", _codex_server, runs="codex", talks=True),
     Row("gemini", "gemini", _gemini, cost="estimated"),
