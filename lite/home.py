@@ -70,6 +70,11 @@ class Home:
             self._sessions = self.root / "sessions"
         return self._sessions
 
+    @property
+    def staging(self) -> Path:
+        """Of the runs: one folder each."""
+        return self.root / "staging"
+
     def session(self, session: str) -> Path:
         """The directory of one session (`<task>-<attempt>`): recording, exit.json, prompt, needs."""
         return self.sessions / session

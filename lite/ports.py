@@ -15,6 +15,7 @@ from lite.model.event import Event
 from lite.model.letter import Letter
 from lite.model.run import Run, RunQuery, Submission, Submitted
 from lite.model.session import ExecutorCapabilities, Inspection, SessionRequest, Status
+from lite.model.staging import Volume
 from lite.model.task import (
     Assignment,
     Claim,
@@ -314,6 +315,35 @@ class Executor(Protocol):
 
     def address(self, handle: str) -> str:
         """The path of the Unix socket a client on this machine may attach to directly; "" where there is none."""
+        ...
+
+
+class Volumes(Protocol):
+    """Staging volumes: one a run, for the tasks of one executor. Everything may raise `ExecutorError`. Freed once, a
+    volume is nobody's: a run that is reopened gets a new one."""
+
+    def name(self, run: str) -> str:
+        """How a person finds it, and which one it is in the event log."""
+        ...
+
+    def place(self, run: str) -> str:
+        """The directory its tasks find it in."""
+        ...
+
+    async def provide(self, run: str, *, now: int) -> bool:
+        """It is there from now on; was it made by this call?"""
+        ...
+
+    async def volumes(self) -> Sequence[Volume]:
+        """Those that are there, freed ones that are not gone yet included."""
+        ...
+
+    async def free(self, run: str, why: str) -> bool:
+        """From now on nobody gets it, whatever happens to us. Unknown or freed already: no-op. Was it this call?"""
+        ...
+
+    async def remove(self, run: str) -> None:
+        """Take away what was freed; idempotent."""
         ...
 
 

@@ -6,6 +6,7 @@ import logging
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lite.clock import SystemClock
 from lite.config.address import TLS_SCHEME
@@ -24,6 +25,7 @@ from lite.identity import new_worker_id, short_name, worker_id
 from lite.model.settings import Settings
 from lite.ports import Backend, Clock
 from lite.switching import check_switch
+from lite.workspaces.staging import StagingFolders
 from providers.registry import Registry
 
 SQLITE = "sqlite"
@@ -76,6 +78,7 @@ def build_supervisor(home: Home, start: Start) -> Supervisor:
         read_order=read_order,
         secrets=SecretValues(),
         role=start.role,
+        volumes={"local": StagingFolders(_staging(home, settings), node)},
         notes=_notes(settings),
     )
     if not alone:
@@ -112,6 +115,10 @@ def _join_others(context: Context) -> None:
 
     context.bridge = RedisBridge(redis_options(context.settings))
     context.peers = HttpPeers(context.clock)
+
+
+def _staging(home: Home, settings: Settings) -> Path:
+    return Path(settings.staging.path) if settings.staging and settings.staging.path else home.staging
 
 
 def _notes(settings: Settings) -> Sequence[str]:

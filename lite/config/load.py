@@ -12,11 +12,12 @@ from lite.config.kubernetes import check_kubernetes, for_agent, origins_of
 from lite.config.overrides import Overrides, apply
 from lite.config.prices import all_prices
 from lite.config.secrets import beside, check_secrets
-from lite.config.settings import SettingsModel, typed, unknown_agent
+from lite.config.settings import SettingsModel, StagingModel, typed, unknown_agent
 from lite.config.validation import validate
 from lite.config.yamlmarks import MAX_BYTES, Document, read_document
 from lite.errors import ConfigInvalid, NotSupported, UsageError
 from lite.model.settings import BUILT_IN, Agent, RetryPolicy, Routing, Settings, TriggerRule
+from lite.model.staging import Staging
 from lite.rules.checks import is_slug
 from lite.rules.problems import Problems
 from lite.rules.spelling import did_you_mean, listing, quoted
@@ -124,12 +125,17 @@ def _settings(model: SettingsModel, document: Document, chosen: Chosen) -> Setti
         cols=model.terminal.cols,
         rows=model.terminal.rows,
         labels=model.labels,
+        staging=None if model.staging is None else _staging(model.staging, folder),
         worker_name=model.worker.name,
         listen=model.listen,
         detach_key=model.detach_key,
         path=document.source,
         origins=_origins(model, document) | dict(chosen.origins),
     )
+
+
+def _staging(model: StagingModel, folder: Path) -> Staging:
+    return Staging(model.keep, str(folder / Path(model.path).expanduser()) if model.path else "")
 
 
 def _beside(agent: Agent, folder: Path) -> Agent:

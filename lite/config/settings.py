@@ -14,6 +14,7 @@ from lite.config.prices import PriceModel
 from lite.config.secrets import AgentSecretsField, SecretsField
 from lite.model.session import DEFAULT_COLS, DEFAULT_ROWS
 from lite.model.settings import Agent, RetryPolicy, Settings
+from lite.model.staging import Staging
 from lite.rules.checks import MAX_TIME_MS, env_problem, is_slug
 from lite.rules.spelling import quoted
 from lite.terminal.keys import DEFAULT as DETACH_KEY
@@ -158,6 +159,22 @@ class TerminalModel(Strict):
     rows: int = Field(default=DEFAULT_ROWS, ge=5, le=1000)
 
 
+class StagingModel(Strict):
+    keep: Duration = Field(
+        default=Staging().keep_ms, description="how long a run's folder stays when the run failed or was cancelled"
+    )
+    path: str = Field(
+        default="",
+        max_length=1000,
+        description="the directory of these folders, beside this file; in the home when left out",
+    )
+
+    @field_validator("keep")
+    @classmethod
+    def _time(cls, value: int) -> int:
+        return positive(value)
+
+
 class WorkerModel(Strict):
     name: str = Field(default="", description="the beginning of this worker's id; the machine's name when left out")
 
@@ -198,6 +215,9 @@ class SettingsModel(Strict):
         default=(), description="variables of the supervisor passed on to sessions, beyond the built-in list"
     )
     terminal: TerminalModel = Field(default_factory=TerminalModel)
+    staging: StagingModel | None = Field(
+        default=None, description="a folder for the tasks of each run, $QD_STAGING; none when left out"
+    )
     labels: Labels = Field(default_factory=dict, description="of this machine, for `selector:`")
     worker: WorkerModel = Field(default_factory=WorkerModel)
     listen: str = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Literal, Protocol
 from lite.home import Home
 from lite.model.order import Order, Plan
 from lite.model.settings import Agent, Secret, Settings
-from lite.ports import Backend, Bridge, Clock, Executor, Peers
+from lite.ports import Backend, Bridge, Clock, Executor, Peers, Volumes
 from lite.rules.accounts import Gate
 from providers.base import Capabilities, Provider
 
@@ -67,6 +68,8 @@ class Context:
     address: str = ""  # of our control API, for other machines; "" when they cannot reach it
     token: str = ""  # what it wants to see from them
     gate: Gate = field(default_factory=Gate)  # which accounts are held
+    volumes: Mapping[str, Volumes] = field(default_factory=dict)  # by executor
+    staged: asyncio.Event = field(default_factory=asyncio.Event)  # somebody was given one
     notes: Sequence[str] = ()  # what whoever started us should hear, beside the backend's warnings
 
     def agent(self, name: str, provider: str) -> Agent:

@@ -160,6 +160,8 @@ class Runner:
             raise
         except OSError as error:
             return Outcome(OutcomeKind.UNEXECUTABLE, Reason.INFRASTRUCTURE, f"{error.filename}: {error.strerror}")
+        except ExecutorError as error:
+            return Outcome(OutcomeKind.UNEXECUTABLE, Reason.INFRASTRUCTURE, str(error))
         except QuarterdeckError as error:
             return Outcome(OutcomeKind.FAILED, Reason.LAUNCH, str(error))
         hit("runner.prepared", task=self.task.id)

@@ -20,6 +20,7 @@ from lite.engine.registry import Registry
 from lite.engine.reloader import Reloader
 from lite.engine.rescuer import Rescuer
 from lite.engine.sessions import Sessions
+from lite.engine.staging import StagingKeeper
 from lite.engine.submitting import submit_order
 from lite.errors import BackendError
 from lite.home import config_for
@@ -66,6 +67,7 @@ class Supervisor:
         self.dispatcher = Dispatcher(context, self.sessions, alone=alone)
         self.orchestrator = Orchestrator(context, self.dispatcher.wake)
         self.accounts = Accounts(context, self.dispatcher.wake)
+        self.staging = StagingKeeper(context, alone=alone)
         self.registry = Registry(context, self.sessions, self.dispatcher.registered)
         self.rescuer = Rescuer(context, self.sessions, self.dispatcher, alone=alone)
         self.reloader = Reloader(
@@ -99,6 +101,7 @@ class Supervisor:
             self.rescuer.service,
             *(() if self._alone else (self.accounts.service,)),
             self.reloader.service,
+            *((self.staging.service,) if self.context.volumes else ()),
             *((self.intake.service,) if self.intake is not None else ()),
             *((self.reloader.hearing,) if self.context.bridge is not None else ()),
         )

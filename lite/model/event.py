@@ -32,6 +32,8 @@ class EventKind(StrEnum):
     WORKER_CORDONED = "worker.cordoned"
     ACCOUNT_HELD = "account.held"
     ACCOUNT_RELEASED = "account.released"
+    STAGING_CREATED = "staging.created"
+    STAGING_DELETED = "staging.deleted"
     CONFIG_RELOADED = "config.reloaded"
     CONFIG_REJECTED = "config.rejected"
     SESSION_WAITING = "session.waiting"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lite.model.kubernetes import Kubernetes
+from lite.model.staging import Staging
 from providers.base import Mode
 
 SHORTEST_HIDDEN = 8  # bytes; a shorter secret would be found in innocent text
@@ -125,6 +126,7 @@ class Settings:
     synchronous: str = "full"  # SQLite: full or normal
     executor: str = "local"  # or kubernetes, or auto
     kubernetes: Kubernetes | None = None  # None: no pods
+    staging: Staging | None = None  # None: the tasks of a run share nothing
     retry: RetryPolicy = RetryPolicy()
     lease_ms: int = 15_000
     heartbeat_ms: int = 5_000

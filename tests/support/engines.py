@@ -22,7 +22,7 @@ from lite.model.order import Order
 from lite.model.session import SessionRequest
 from lite.model.settings import Agent, RetryPolicy, Settings
 from lite.model.task import State, Task, TaskQuery
-from lite.ports import Backend, Bridge
+from lite.ports import Backend, Bridge, Volumes
 from providers.registry import Registry
 
 Script = Mapping[str, Behaviour | Sequence[Behaviour]]
@@ -53,11 +53,13 @@ class Engine:
         alone: bool = True,
         bridge: Bridge | None = None,
         load_settings: Callable[[], Settings] | None = None,
+        volumes: Volumes | None = None,
     ) -> None:
         self.clock = clock or VirtualClock()
         self.world = world or World(self.clock)
         self.script = script or {}
         self.launched: list[tuple[str, ...]] = []  # each attempt's argv
+        self.environments: list[Mapping[str, str]] = []  # and what it found
         self.executor = FakeExecutor(self.world, self.script, name_of=self._name_of)
         self.home = Home(home)
         self.home.create()
@@ -76,6 +78,7 @@ class Engine:
             random=random.Random(1),
             role=role,
             bridge=bridge,
+            volumes={"fake": volumes} if volumes is not None else {},
         )
         self.supervisor = Supervisor(self.context, alone=alone)
         self.supervisor.registry.load = lambda: 0.0  # not that of the machine the tests run on
@@ -105,6 +108,7 @@ class Engine:
             role=self.context.role,
             alone=self._alone,
             bridge=self.context.bridge,
+            volumes=self.context.volumes.get("fake"),
         )
 
     async def close(self) -> None:
@@ -138,6 +142,7 @@ class Engine:
 
     def _name_of(self, request: SessionRequest) -> str:
         self.launched.append(request.launch.argv)
+        self.environments.append(request.env)
         return next((word for word in (request.task, *request.launch.argv[-1:]) if word in self.script), "*")
 
     async def until(self, condition: Callable[[], Any], *, steps: int = 4000, step: float = 0.05) -> None:
