@@ -11,14 +11,16 @@ from pathlib import Path
 from lite.engine.context import Context
 from lite.engine.environment import abroad, build_environment, need_variable
 from lite.engine.secrets import fetch, fetch_headers, sources
+from lite.engine.staging import VARIABLE as STAGING
+from lite.engine.staging import provide as provide_staging
 from lite.errors import InvalidTask
 from lite.model.session import Origin, SessionRequest, session_id
 from lite.model.settings import Agent
 from lite.model.task import Lease, Task, TaskQuery, TaskSpec
 from lite.restart import self_command
+from lite.rules.checks import is_owned
 from lite.rules.prompt import render_prompt
 from providers.base import HttpCall, Launch, Parser, Provider, Request
-from lite.rules.checks import is_owned
 from providers.errors import ProviderError
 
 log = logging.getLogger(__name__)
@@ -54,9 +56,9 @@ async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
         provider = context.providers.get(spec.provider)
         provider.validate(asked)
         launch = provider.launch(asked)
+        _check_owned(spec, agent, provider)
     except ProviderError as error:
         raise InvalidTask(error.message, hint=error.hint, place=error.field) from error
-        _check_owned(spec, agent, provider)
     if launch.inline is not None:
         headers = await fetch_headers(context, launch.inline) if isinstance(launch.inline, HttpCall) else {}
         request = SessionRequest(
@@ -75,6 +77,7 @@ async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
     directory = context.home.session(session_id(task.id, lease.attempt))
     needs = _write_needs(directory, outputs)
     executor = context.settings.executor
+    staging = await provide_staging(context, task, executor)
     env = build_environment(
         abroad(os.environ, context.settings.env_allow) if executor == PODS else os.environ,
         context.settings.env_allow,
@@ -84,6 +87,7 @@ async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
         spec.env,
         secrets.task,
         _own_variables(context, task, lease, directory, [*secrets.agent, *secrets.task]),
+        {STAGING: staging} if staging else {},
         needs,
         unset=launch.unset,
         never=sources(context.settings),
@@ -121,10 +125,6 @@ def check_with_provider(context: Context, spec: TaskSpec) -> None:
         raise InvalidTask(error.message, hint=error.hint, place=place) from error
 
 
-def parser_for(context: Context, task: Task, lease: Lease) -> Parser | None:
-    """The parser of a session that was started earlier; None when its output is not structured, or its provider is
-    not to be had any more (then the exit code alone decides)."""
-    asked = _ask(context, task.spec, lease.attempt, task.spec.prompt, task.provider_session)
 def _check_owned(spec: TaskSpec, agent: Agent, provider: Provider) -> None:
     """As at submission: it may have been routed again since, and this worker has a configuration of its own."""
     able = provider.capabilities()
@@ -134,6 +134,10 @@ def _check_owned(spec: TaskSpec, agent: Agent, provider: Provider) -> None:
                 raise InvalidTask(f"{name} is for agent {agent.name} to choose", place=f"{field}.{name}")
 
 
+def parser_for(context: Context, task: Task, lease: Lease) -> Parser | None:
+    """The parser of a session that was started earlier; None when its output is not structured, or its provider is
+    not to be had any more (then the exit code alone decides)."""
+    asked = _ask(context, task.spec, lease.attempt, task.spec.prompt, task.provider_session)
     try:
         provider = context.providers.get(task.spec.provider)
         return provider.parser(asked) if _is_structured(provider.launch(asked), provider) else None
