@@ -43,7 +43,7 @@ class SharedBackend(MemoryBackend):
 class Station:
     """One machine: a home, a supervisor, its API on a Unix socket and on TCP, the latter behind a proxy that cuts."""
 
-    def __init__(self, name: str, backend: Backend, role: Role = "all") -> None:
+    def __init__(self, name: str, backend: Backend, role: Role = "all", settings: Settings = SETTINGS) -> None:
         self.name = name
         # a holder may still be at its last file when the supervisor has stopped
         self._folder = tempfile.TemporaryDirectory(prefix=f"qd-{name}-", ignore_cleanup_errors=True)
@@ -57,13 +57,13 @@ class Station:
             executors={"local": LocalExecutor(self.home)},
             providers=Registry.with_installed(),
             clock=SystemClock(),
-            settings=SETTINGS,
+            settings=settings,
             home=self.home,
             worker=name,
             node=name,
             load_plan=load_plan,
             read_order=read_order,
-            load_settings=lambda: SETTINGS,
+            load_settings=lambda: settings,
             role=role,
             peers=self.peers,
             token=f"token-of-{name}",
@@ -108,9 +108,9 @@ class Station:
         task, _ = await self.operations.submit(order)
         return task
 
-    async def submit_prompt(self, prompt: str) -> Task:
-        """For the scripted agent, without a terminal."""
-        order = Order(agent="actor", prompt=prompt, cwd=self._folder.name, mode="headless")
+    async def submit_prompt(self, prompt: str, agent: str = "actor") -> Task:
+        """For the scripted agent, without a terminal, or another one."""
+        order = Order(agent=agent, prompt=prompt, cwd=self._folder.name, mode="headless")
         task, _ = await self.operations.submit(order)
         return task
 
