@@ -1,4 +1,4 @@
-"""`python -m tests.real.install [NAME..]`: the pinned programs from npm, each in a folder of its own under
+"""`python -m tests.real.install [AGENT..]`: the pinned programs of these agents from npm, each in a folder of its own under
 `build/real-agents`. What is there already is left alone."""
 
 from __future__ import annotations
@@ -87,11 +87,14 @@ def main() -> int:
     if shutil.which("npm") is None:
         print("make test-real installs the agents' programs with npm, which is not here: install node first")
         return 1
-    wanted = sys.argv[1:] or list(programs())
-    if unknown := [name for name in wanted if name not in programs()]:
-        print(f"no program {', '.join(unknown)} in tests/real/programs.toml; there are {', '.join(programs())}")
+    from tests.real.agents import ROWS  # which need this module
+
+    rows = {row.name: row for row in ROWS}
+    wanted = sys.argv[1:] or list(rows)
+    if unknown := [name for name in wanted if name not in rows]:
+        print(f"no agent {', '.join(unknown)} in tests/real/agents.py; there are {', '.join(rows)}")
         return 2
-    for name in wanted:
+    for name in dict.fromkeys(rows[one].program.name for one in wanted):
         program = programs()[name]
         if not program.installed:
             print(f"installing {' '.join(program.packages)}", flush=True)
