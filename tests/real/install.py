@@ -1,5 +1,5 @@
-"""`python -m tests.real.install [AGENT..]`: the pinned programs of these agents from npm, each in a folder of its own under
-`build/real-agents`. What is there already is left alone."""
+"""`python -m tests.real.install [AGENT..]`: the pinned programs of these agents from npm, each in a folder of its own
+under `build/real-agents`. What is there already is left alone."""
 
 from __future__ import annotations
 
