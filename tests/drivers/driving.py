@@ -98,6 +98,7 @@ def driving(
     quick: Mapping[str, int] | None = None,
     command: Sequence[str] | None = None,
     provider: str = "acp",
+    prompt: str = "Do it",
 ) -> Iterator[Driving]:
     """Ended, with everything it started, when the block is left. The agent is `tests/support/PROVIDER_agent.py`, or
     what `command` starts; where there is no option for that it is put on PATH under the provider's name."""
@@ -110,7 +111,7 @@ def driving(
         task="t",
         attempt=1,
         mode="headless",
-        prompt="Do it",
+        prompt=prompt,
         cwd=str(folder),
         model=model,
         resume=resume,

@@ -1,6 +1,8 @@
 """A scripted Claude Code in its two-way mode: `python claude_agent.py SCENARIO NOTES [FLAGS..]`.
 
 It writes what happened to it (its flags, requests, prompts, answers, the end of its input) to NOTES, a JSON line each.
+The scenario `replay:FILE` says what the real one once said: `< LINE` is its own, `> LINE` what it was told and must be
+told again.
 """
 
 from __future__ import annotations
@@ -80,7 +82,24 @@ class Agent:
         self.result("", **aborted)
         self.code = 1
 
+    def replay(self, file: Path) -> None:
+        for line in file.read_text(encoding="utf-8").splitlines():
+            said = json.loads(line[2:])
+            if line.startswith("> "):
+                if (told := self.receive()) != said:
+                    self.note(what="unlike", told=told, recorded=said)
+                    sys.exit(9)
+            else:
+                sys.stdout.write(line[2:] + "\n")
+                sys.stdout.flush()
+                if said["type"] == "result":
+                    self.code = int(said["is_error"])
+        while True:
+            self.receive()
+
     def main(self) -> None:
+        if self.scenario.startswith("replay:"):
+            self.replay(Path(self.scenario.partition(":")[2]))
         if self.scenario == "dies-at-once":
             sys.stderr.write("error: unknown option '--permission-prompt-tool'\n")
             sys.exit(1)
