@@ -84,6 +84,10 @@ def _claude_subscribed(url: str, folder: Path) -> dict[str, Any]:
     return {**_claude(url, folder), "env": {"CLAUDE_CODE_OAUTH_TOKEN": "dummy-token"}}
 
 
+def _claude_two_way_subscribed(url: str, folder: Path) -> dict[str, Any]:
+    return {**_claude_two_way(url, folder), "env": {"CLAUDE_CODE_OAUTH_TOKEN": "dummy-token"}}
+
+
 def _codex(url: str, folder: Path) -> dict[str, Any]:
     service: dict[str, Any] = {"name": "ours", "base_url": f"{url}/v1", "env_key": "OUR_KEY", "wire_api": "responses"}
     service |= {"request_max_retries": 1, "stream_max_retries": 1}
@@ -175,7 +179,15 @@ def _opencode_acp(url: str, folder: Path) -> dict[str, Any]:
 
 ROWS: tuple[Row, ...] = (
     Row("claude", "anthropic", _claude, cost="reported", limited=_claude_subscribed),
-    Row("claude-two-way", "anthropic", _claude_two_way, runs="claude", talks=True, cost="reported"),
+    Row(
+        "claude-two-way",
+        "anthropic",
+        _claude_two_way,
+        runs="claude",
+        talks=True,
+        cost="reported",
+        limited=_claude_two_way_subscribed,
+    ),
     Row("codex", "responses", _codex),
     Row("codex-server", "responses", _codex_server, runs="codex", talks=True),
     Row("gemini", "gemini", _gemini, cost="estimated"),
