@@ -395,7 +395,7 @@ class FakeCluster:
 
     def remove_node(self, name: str = "node-1") -> None:
         """The machine is gone with all that ran there; its pods are collected."""
-        self.kubelet.lost.add(name)
+        self.kubelet.lost.discard(name)
         self.store.remove("nodes", self._node(name))
         for life in list(self.kubelet.lives.values()):
             if life.node == name:

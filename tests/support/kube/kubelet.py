@@ -9,7 +9,6 @@ import shutil
 import signal
 import sys
 import uuid
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -109,6 +108,7 @@ class PodLife:
         finally:
             self._kubelet.lives.pop(self.uid, None)
             shutil.rmtree(self._folder, ignore_errors=True)
+            self._store.touch()
 
     def change(self, edit: Any) -> None:
         pod = self.pod()
@@ -138,16 +138,17 @@ class PodLife:
             self.change(lambda made, why=why: podstatus.condition(made, "PodScheduled", "False", "Unschedulable", why))
             if self.pod() is not before:
                 self._kubelet.event(pod, "Warning", "FailedScheduling", why, "default-scheduler")
-            seen = self._store.version
-            await self._store.changed(partial(self._again, seen, self._may_place))
+            await self._store.changed(partial(self._caused, self._causes()))
         return False
 
-    def _again(self, seen: int, may: Callable[[], bool]) -> bool:
-        return self._store.version > seen or may()
-
-    def _may_place(self) -> bool:
+    def _causes(self) -> tuple[object, ...]:
+        """What a pod that does not run yet waits for a change of."""
         pod = self.pod()
-        return pod is None or bool(self._place(pod)[0])
+        trouble = str(self._image_trouble(pod)) if pod else ""
+        return self._store.version, self._kubelet.hindrance, self.ending, self.reachable, trouble
+
+    def _caused(self, was: tuple[object, ...]) -> bool:
+        return self._causes() != was
 
     def _place(self, pod: Json) -> tuple[str, str]:
         if self._kubelet.hindrance:
@@ -183,8 +184,7 @@ class PodLife:
             if (reason, message) != said:
                 said = (reason, message)
                 self._say_waiting(reason, message)
-            seen = self._store.version
-            await self._store.changed(partial(self._again, seen, self._may_make))
+            await self._store.changed(partial(self._caused, self._causes()))
         return False
 
     def _say_waiting(self, reason: str, message: str) -> None:
@@ -202,10 +202,6 @@ class PodLife:
         if pod is not None and message:
             failed_mount = reason == "ContainerCreating"
             self._kubelet.event(pod, "Warning", "FailedMount" if failed_mount else "Failed", message)
-
-    def _may_make(self) -> bool:
-        pod = self.pod()
-        return pod is None or bool(self.ending[0]) or (self.reachable and self._image_trouble(pod) is None)
 
     def _image_trouble(self, pod: Json) -> volumes.NotYet | None:
         for container in pod["spec"]["containers"]:
@@ -263,7 +259,8 @@ class PodLife:
     def _plan(self, pod: Json, container: Json) -> Plan:
         """What runs on this machine in the container's place. Raises `NotYet`."""
         home = self._folder / container["name"]
-        (home / "root").mkdir(parents=True, exist_ok=True)
+        for place in ("root", "tmp"):
+            (home / place).mkdir(parents=True, exist_ok=True)
         paths = volumes.Paths()
         places = volumes.folders(self._store, pod, self._folder, self._kubelet.folder / "claims")
         for mount in container.get("volumeMounts") or []:
@@ -277,6 +274,7 @@ class PodLife:
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
             "HOME": str(home / "root"),
             "HOSTNAME": pod["metadata"]["name"],
+            "TMPDIR": str(home / "tmp"),  # in place of a /tmp of its own
         } | ({"TERM": "xterm"} if container.get("tty") else {})
         for name, value in volumes.environment(self._store, pod, container):
             names[name] = paths.replace(expand(value, names))

@@ -1,0 +1,1 @@
+"""What tests lean on is tested itself, where it is more than a few lines."""
