@@ -53,6 +53,7 @@ class Codex:
         self._asking: dict[int | str, Job] = {}
         self._jobs = Jobs("driver.codex")
         self._prompting = False
+        self._closed = False  # its input
         self._begun = asyncio.Event()  # the turn has an id
 
     def __repr__(self) -> str:
@@ -113,6 +114,7 @@ class Codex:
 
     async def _farewell(self) -> Outcome:
         """It ends once its input does. Who does not, is ended by the frame."""
+        self._closed = True
         self._agent.close_input()
         try:
             async with asyncio.timeout(self._spec.close_ms / 1000):
@@ -184,7 +186,7 @@ class Codex:
             self._news.take(method, params, said)
             if self._news.turn:
                 self._begun.set()
-        elif isinstance(ident, bool) or not isinstance(ident, int | str) or ident in self._asking:
+        elif self._closed or isinstance(ident, bool) or not isinstance(ident, int | str) or ident in self._asking:
             self._lines.say(EventKind.UNKNOWN, "", {"type": method[:200]}, said)
         else:
             if len(self._asking) >= _MOST_ASKING:

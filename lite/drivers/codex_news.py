@@ -111,7 +111,8 @@ class News:
         total = _counts(usage.get("total"))
         if not total or (thread not in self._used and len(self._used) >= _THREADS_KEPT):
             return
-        if thread == self.thread and params.get("turnId") != self.turn:  # told of an earlier turn, when resumed
+        earlier = thread == self.thread and params.get("turnId") != self.turn
+        if not self.turn or earlier:  # told when it is resumed
             self._before[thread] = total
             return
         if thread not in self._before:
