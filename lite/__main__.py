@@ -7,7 +7,7 @@ import sys
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The exit code. `_nursery`, `_daemon`, `_scripted` and `_drive` are how Quarterdeck starts itself again."""
+    """The exit code. `_nursery`, `_daemon`, `_scripted`, `_drive` and `_pod` are how Quarterdeck starts itself again."""
     arguments = sys.argv[1:] if argv is None else argv
     part = arguments[0] if arguments else ""
     try:
@@ -39,6 +39,10 @@ def _run(part: str, arguments: list[str]) -> int:
         from lite.drivers import program as driver
 
         return driver.main(arguments[1:])
+    if part == "_pod":
+        from lite.executors.kubernetes import bridge
+
+        return bridge.main(arguments[1:])
     from lite.cli import app
 
     return app.main(arguments)

@@ -128,9 +128,10 @@ class SecretUnavailable(QuarterdeckError):
 
 
 class ExecutorError(QuarterdeckError):
-    """An executor could not do what was asked."""
+    """An executor could not do what was asked. `reason` names it in a task's row, where it has a name of its own."""
 
     code = "executor"
+    reason: str = ""
 
 
 class PeerUnavailable(QuarterdeckError):

@@ -22,8 +22,9 @@ from lite.executors.inline import InlineExecutor
 from lite.executors.local.executor import LocalExecutor
 from lite.home import Home, config_for
 from lite.identity import new_worker_id, short_name, worker_id
+from lite.model.kubernetes import Kubernetes
 from lite.model.settings import Settings
-from lite.ports import Backend, Clock
+from lite.ports import Backend, Clock, Executor
 from lite.switching import check_switch
 from lite.workspaces.staging import StagingFolders
 from providers.registry import Registry
@@ -64,9 +65,10 @@ def build_supervisor(home: Home, start: Start) -> Supervisor:
         )
     node = socket.gethostname()
     backend, clock = open_backend(home, settings)
+    local = LocalExecutor(home)
     context = Context(
         backend=backend,
-        executors={"local": LocalExecutor(home), "inline": InlineExecutor()},
+        executors={"local": local, "inline": InlineExecutor()},
         providers=providers,
         clock=clock,
         settings=settings,
@@ -81,6 +83,8 @@ def build_supervisor(home: Home, start: Start) -> Supervisor:
         volumes={"local": StagingFolders(_staging(home, settings), node)},
         notes=_notes(settings),
     )
+    if settings.kubernetes is not None:
+        _use_pods(context, local, alone=alone)
     if not alone:
         _join_others(context)
     return Supervisor(context, alone=alone)
@@ -115,6 +119,26 @@ def _join_others(context: Context) -> None:
 
     context.bridge = RedisBridge(redis_options(context.settings))
     context.peers = HttpPeers(context.clock)
+
+
+def _use_pods(context: Context, local: Executor, *, alone: bool) -> None:
+    """Tells its pods from others' in the namespace by the fleet: a home's own, or all who share a backend."""
+    from lite.executors.kubernetes.executor import KubernetesExecutor
+    from lite.executors.kubernetes.staging import StagingClaims
+
+    first = context.settings.kubernetes
+    assert first is not None
+
+    def configured(agent: str) -> Kubernetes:
+        """As the configuration is now; but that there is a cluster, and which, does not change before a restart."""
+        own = context.settings.agents.get(agent)
+        return (own.kubernetes if own is not None else None) or context.settings.kubernetes or first
+
+    fleet = worker_id(context.home, "", context.node).rpartition("-")[2] if alone else context.settings.redis.prefix
+    executor = KubernetesExecutor(local, context.home, configured, fleet, clock=context.clock)
+    context.executors = {**context.executors, executor.name: executor}
+    claims = StagingClaims(executor.client, configured(""), fleet=fleet)
+    context.volumes = {**context.volumes, executor.name: claims}
 
 
 def _staging(home: Home, settings: Settings) -> Path:

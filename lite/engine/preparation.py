@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lite.engine.context import Context
 from lite.engine.environment import abroad, build_environment, need_variable
+from lite.engine.picking import pick_executor
 from lite.engine.secrets import fetch, fetch_headers, sources
 from lite.engine.staging import VARIABLE as STAGING
 from lite.engine.staging import provide as provide_staging
@@ -19,13 +20,13 @@ from lite.model.settings import Agent
 from lite.model.task import Lease, Task, TaskQuery, TaskSpec
 from lite.restart import self_command
 from lite.rules.checks import is_owned
+from lite.rules.pick import LOCAL, PODS
 from lite.rules.prompt import render_prompt
 from providers.base import HttpCall, Launch, Parser, Provider, Request
 from providers.errors import ProviderError
 
 log = logging.getLogger(__name__)
 
-PODS = "kubernetes"  # the executor whose programs run on other machines
 
 _SELF = tuple(self_command())
 
@@ -51,7 +52,8 @@ async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
     spec = task.spec
     agent = context.agent(spec.agent, spec.provider)
     outputs = await _needed_outputs(context, task) if spec.needs else {}
-    asked = _ask(context, spec, lease.attempt, render_prompt(spec.prompt, outputs), task.provider_session)
+    executor = (await pick_executor(context, task)).executor
+    asked = _ask(context, spec, lease.attempt, render_prompt(spec.prompt, outputs), task.provider_session, executor)
     try:
         provider = context.providers.get(spec.provider)
         provider.validate(asked)
@@ -76,7 +78,6 @@ async def prepare(context: Context, task: Task, lease: Lease) -> Prepared:
     secrets = await fetch(context, agent, spec)
     directory = context.home.session(session_id(task.id, lease.attempt))
     needs = _write_needs(directory, outputs)
-    executor = context.settings.executor
     staging = await provide_staging(context, task, executor)
     env = build_environment(
         abroad(os.environ, context.settings.env_allow) if executor == PODS else os.environ,
@@ -150,7 +151,9 @@ def _is_structured(launch: Launch, provider: Provider) -> bool:
     return launch.stdio == "pipes" and provider.capabilities().events
 
 
-def _ask(context: Context, spec: TaskSpec, attempt: int, prompt: str, resume: str = "") -> Request:
+def _ask(
+    context: Context, spec: TaskSpec, attempt: int, prompt: str, resume: str = "", executor: str = LOCAL
+) -> Request:
     agent = context.agent(spec.agent, spec.provider)
     return Request(
         task=spec.id,
@@ -163,14 +166,14 @@ def _ask(context: Context, spec: TaskSpec, attempt: int, prompt: str, resume: st
         model=agent.model,
         resume=resume,
         options=agent.options,
-        python=_program(context, agent),
+        python=_program(context, agent, executor),
         at=context.clock.now(),
     )
 
 
-def _program(context: Context, agent: Agent) -> tuple[str, ...]:
+def _program(context: Context, agent: Agent, executor: str) -> tuple[str, ...]:
     pods = agent.kubernetes or context.settings.kubernetes
-    return (pods.program,) if pods is not None and context.settings.executor == PODS else _SELF
+    return (pods.program,) if pods is not None and executor == PODS else _SELF
 
 
 def output_path(directory: str | os.PathLike[str]) -> Path:

@@ -15,6 +15,7 @@ from lite.engine.bounded import within
 from lite.engine.context import Context
 from lite.engine.sessions import Sessions
 from lite.errors import BackendError, NotFound
+from lite.model.session import ExecutorCapabilities
 from lite.model.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ class Registry:
             address=context.address,
             version=__version__,
             ttl_ms=context.settings.lease_ms,
-            executors=tuple(name for name, one in context.executors.items() if one.capabilities().signals),
+            executors=tuple(name for name, one in context.executors.items() if _offers(one.capabilities())),
             token=context.token,
         )
 
@@ -138,3 +139,8 @@ class Registry:
         """Seconds; whatever the settings say, a lease outlives two beats."""
         settings = self._context.settings
         return min(settings.heartbeat_ms, settings.lease_ms / 3) / 1000
+
+
+def _offers(can: ExecutorCapabilities) -> bool:
+    """May an orchestrator choose it? Calls without a program run wherever the task is."""
+    return can.terminal and not can.problem

@@ -173,7 +173,7 @@ class Runner:
         except LeaseLost:
             raise
         except ExecutorError as error:
-            return Outcome(OutcomeKind.UNEXECUTABLE, Reason.INFRASTRUCTURE, str(error))
+            return Outcome(OutcomeKind.UNEXECUTABLE, error.reason or Reason.INFRASTRUCTURE, str(error))
         hit("runner.started", task=self.task.id)
         self._now_running()
         if prepared.inline:

@@ -186,8 +186,13 @@ class Supervisor:
             config_path=context.settings.path,
             config_error=self.reloader.last_error,
             role=context.role,
-            backend_warnings=(*context.backend.warnings(), *context.notes),
+            backend_warnings=(*context.backend.warnings(), *context.notes, *self._problems()),
         )
+
+    def _problems(self) -> Sequence[str]:
+        """Why executors that are configured are not offered."""
+        found = (executor.capabilities().problem for executor in self.context.executors.values())
+        return [problem for problem in found if problem] if self._works else []
 
     async def _close(self) -> None:
         if self._works:

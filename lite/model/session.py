@@ -115,4 +115,5 @@ class ExecutorCapabilities:
     terminal: bool = False  # attach, input, resize
     recover: bool = False  # sessions outlive this process
     signals: bool = False
+    problem: str = ""  # why it can start nothing at the moment; "" when it can
     labels: Mapping[str, str] = field(default_factory=dict)
