@@ -35,6 +35,7 @@ _BY_ERROR = {
     "connection_failed": ("connection", True),
     "usage_limit_reached": ("usage-limit", True),
 }
+_BEGUN_ANEW = ("unknown-session",)  # the next attempt begins a conversation of its own: no retry is used up
 _OF_THE_ACCOUNT = ("not-logged-in", "billing", "usage-limit")
 _BY_TERMINAL = {"aborted_streaming": "cancelled", "aborted_tools": "cancelled", "budget_exhausted": "budget"}
 _BY_SUBTYPE = {"error_max_budget_usd": "budget", "error_max_turns": "max-turns"}
@@ -197,7 +198,7 @@ class ClaudeParser(JsonLinesParser):
         if known:
             return known, False
         if told := _by_words(" ".join(_errors(said)) + " " + self.stderr.text):
-            return told, False
+            return told, told in _BEGUN_ANEW
         if self._interrupted:
             return "cancelled", False
         return self._judge_api(said) or ("agent", False)
@@ -221,7 +222,7 @@ class ClaudeParser(JsonLinesParser):
 
     def _judge_unfinished(self, exit_code: int | None, signal: int | None) -> tuple[str, bool]:
         if told := _by_words(self.stderr.text):
-            return told, False
+            return told, told in _BEGUN_ANEW
         if signal or (exit_code is not None and exit_code in (129, 130, 137, 143)):
             return "signal", False
         if self._interrupted:

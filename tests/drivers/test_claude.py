@@ -250,6 +250,7 @@ def test_what_goes_wrong_has_a_name(tmp_path: Path, scenario: str, reason: Failu
     assert verdict.reason is reason, driver.lines[-1]
     assert words in verdict.message
     assert verdict.account is (reason is Failure.NOT_LOGGED_IN)
+    assert verdict.infrastructure is (reason is Failure.UNKNOWN_SESSION), "the next one begins anew"
     assert driver.process.returncode == 1
 
 
