@@ -2,7 +2,7 @@
 
 The scenario `replay:FILE` says again what the real one once said: `< LINE` is its own, `> LINE` what it was told then,
 and has to be told now (in any order where nothing of its own stood between). It writes what happened to it (its flags,
-what it is told, the end of its input) to NOTES, a JSON line each.
+what it is told, the end of its input) to NOTES, a JSON line each. `replay-cut:FILE` ends where the file does.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Agent:
 
     def main(self) -> None:
         kind, _, file = self.scenario.partition(":")
-        if kind == "replay":
+        if kind in ("replay", "replay-cut"):
             self.replay(Path(file).read_text(encoding="utf-8").splitlines())
             return
         if kind == "dies-at-once":
@@ -267,7 +267,20 @@ class Agent:
         keys = ("item", "tokenUsage", "turn", "error", "plan", "delta", "requestId", "message", "willRetry", "threadId")
         kinds = ("agentMessage", "reasoning", "commandExecution", "fileChange", "mcpToolCall", "webSearch", "later")
         fields = ("id", "text", "summary", "status", "exitCode", "changes", "arguments", "result", "command")
-        for shape in (None, 7, -1, "x", [], {}, [[]], [None], {"type": 3}, True, {"total": {"inputTokens": "many"}}):
+        shapes: tuple[Any, ...] = (
+            None,
+            7,
+            -1,
+            "x",
+            [],
+            {},
+            [[]],
+            [None],
+            {"type": 3},
+            True,
+            {"total": {"inputTokens": "many"}},
+        )
+        for shape in shapes:
             for method in methods:
                 self.send(method=method, params=shape)
                 for key in keys:
@@ -298,7 +311,7 @@ class Agent:
             if text:
                 sys.stdout.write(text + "\n")
                 sys.stdout.flush()
-        while True:
+        while not self.scenario.startswith("replay-cut"):
             self.receive()
 
 
