@@ -24,6 +24,7 @@ class Row:
     config: Config
     runs: str = ""  # its entry in programs.toml; "": that of its name
     talks: bool = False
+    questions: bool = False  # its model has a tool that asks the user
     reasons: Mapping[str, str] = field(default_factory=dict)  # case -> the reason, where it is not the usual one
     rests: Mapping[str, str] = field(default_factory=dict)  # case -> how long it has to rest before a next attempt
     unlike: Mapping[str, str] = field(default_factory=dict)  # case -> why it cannot be asked of this program
@@ -187,6 +188,7 @@ ROWS: tuple[Row, ...] = (
         talks=True,
         cost="reported",
         limited=_claude_two_way_subscribed,
+        questions=True,
     ),
     Row("codex", "responses", _codex),
     Row("codex-server", "responses", _codex_server, runs="codex", talks=True),

@@ -66,6 +66,19 @@ def test_asked_and_denied(stage: Stage) -> None:
     assert answers(stage, ident) == [("deny", "person")]
 
 
+def test_its_model_asks_a_question(stage: Stage) -> None:
+    if not stage.row.questions:
+        pytest.skip("its model has no tool for that")
+    ident = stage.submit("scenario=ask", "ask")
+    question = asked(stage, ident)
+    assert question["kind"] == "question"
+    assert question["text"] == "Which colour?\n1. Red\n   like a rose\n2. Blue\n   like the sea"
+    stage.fleet.qd("answer", question["id"], "2")
+    task = stage.ended(ident)
+    assert task["state"] == "succeeded", stage.describe()
+    assert '"Which colour?"="Blue"' in task["output"]
+
+
 def test_denied_by_policy(stage: Stage) -> None:
     task = stage.run(f"scenario=shell path={stage.fleet.project / 'touched'}", "deny")
     check_refused(stage, task)

@@ -6,6 +6,7 @@
 | create | the agent's own file tool writes `path=` |
 | shell | the agent's shell runs `touch path=` and says `ran-by-the-agent`; then what it was told |
 | twice | the agent's shell runs `touch path=`, and after that `touch path=.2` |
+| ask | the agent's own tool asks its user for a colour; then what it was told |
 | sleep | the agent's shell follows `path=` for ever |
 | hold | the agent's shell notes in `path=` that it began, and reads `path=.gate` to its end; not once healed |
 | long | a text of 2 MB |
@@ -64,6 +65,8 @@ def decide(asked: Asked, healed: bool) -> Reply:
             return Reply(["I will wait."], _shell(asked, f"{note} && cat {told['path']}.gate && echo {RAN}"))
         case "shell" | "later" | "twice":
             return Reply(["I will run it."], _shell(asked, f"touch {told['path']} && echo {RAN}"))
+        case "ask":
+            return Reply(["I must know."], _question(asked))
         case "sleep":
             return Reply(["I will wait."], _shell(asked, f"tail -f {told['path']}"))
         case "long":
@@ -115,6 +118,14 @@ def _write(asked: Asked, path: str, content: str) -> Call:
             return Call("apply_patch", freeform=patch)
         return Call("apply_patch", {"input": patch})
     return _shell(asked, f"apply_patch <<'EOF'\n{patch}EOF")
+
+
+def _question(asked: Asked) -> Call:
+    options = [{"label": "Red", "description": "like a rose"}, {"label": "Blue", "description": "like the sea"}]
+    question = {"question": "Which colour?", "header": "Colour", "options": options, "multiSelect": False}
+    if "AskUserQuestion" in asked.tools:
+        return Call("AskUserQuestion", {"questions": [question]})
+    raise LookupError(f"no tool known for a question among {sorted(asked.tools)}")
 
 
 def _shell(asked: Asked, command: str) -> Call:
