@@ -225,7 +225,7 @@ def _volumes(kube: Kubernetes, claim: str) -> list[Json]:
         keys = [{"key": "ca.crt", "path": "ca.crt"}]
         volumes.append({"name": "ca", "configMap": {"name": kube.ca_config_map, "items": keys}})
     for at, path in enumerate(sorted(kube.secret_mounts)):
-        secret = {"secretName": kube.secret_mounts[path], "defaultMode": 0o440}
+        secret = {"secretName": kube.secret_mounts[path], "defaultMode": 0o444}
         volumes.append({"name": f"secret-{at}", "secret": secret})
     if claim and kube.staging is not None:
         volumes.append({"name": "staging", "persistentVolumeClaim": {"claimName": claim}})
