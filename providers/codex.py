@@ -85,11 +85,10 @@ class CodexProvider:
         _check_choice(options, "approval", _APPROVALS)
         if wants_driver(request):
             check_driven(request)
-            if options.get("approval", _ASKS) not in _ASKING:
+            approval = _approval(options)
+            if isinstance(approval, str) and approval not in _ASKING:
                 hint = f"use approval: {_ASKS}, or leave permissions out"
-                raise InvalidRequest(
-                    f"it asks for nothing with {options['approval']}", hint=hint, field="options.approval"
-                )
+                raise InvalidRequest(f"it asks for nothing with {approval!r}", hint=hint, field="options.approval")
         elif request.mode == "headless" and options.get("approval", "never") != "never":
             raise InvalidRequest(
                 "nobody can be asked for approval in headless mode",
@@ -153,13 +152,17 @@ class CodexProvider:
 
 def _conversation(request: Request, opening: tuple[str, ...]) -> dict[str, Any]:
     """What only the driver understands. A resumed conversation forgets what the command line says of these two."""
-    options, config = request.options, request.options.get("config", {})
-    approval = options.get("approval") or config.get("approval_policy") or _ASKS
+    options = request.options
     return {
         "command": [*opening, "codex", "app-server", *_flags(request)],
-        "approval": approval,
-        "sandbox": options.get("sandbox") or config.get("sandbox_mode") or "",
+        "approval": _approval(options),
+        "sandbox": options.get("sandbox") or options.get("config", {}).get("sandbox_mode", ""),
     }
+
+
+def _approval(options: Mapping[str, Any]) -> object:
+    """When it asks: a word, or (of `config` only) what it is to ask for."""
+    return options.get("approval") or options.get("config", {}).get("approval_policy", _ASKS)
 
 
 def _flags(request: Request) -> list[str]:

@@ -17,8 +17,9 @@ from providers.base import AgentEvent, EventKind, Failure, Provider, Request, So
 from providers.codex import CodexProvider
 from providers.codex_events import CodexParser
 from providers.codex_failures import cause_of, moment_of
+from providers.driven import DrivenParser
 from providers.errors import InvalidRequest
-from providers.parsing import MAX_LINE
+from providers.parsing import MAX_LINE, ExitCodeParser
 from tests.contracts.provider import (
     ProviderContract,
     Transcript,
@@ -32,6 +33,7 @@ from tests.contracts.provider import (
 FOLDER = Path(__file__).parent / "transcripts" / "codex"
 CASES = transcripts(FOLDER)
 ASK = Request(task="t", attempt=1, mode="headless", prompt="Say hello", cwd="/project")
+TALK = replace(ASK, python=("qd",), options={"permissions": "ask"})
 UUID = "0abc0000-0000-4000-8000-000000000001"
 HEADLESS = ("codex", "exec", "--json", "--skip-git-repo-check")
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -201,6 +203,29 @@ def test_the_usage_of_a_resumed_thread_counts_its_earlier_turns() -> None:
     first, resumed = verdict_on("tool"), verdict_on("resumed")
     assert resumed.session == first.session
     assert (first.usage.tokens_out, resumed.usage.tokens_out) == (47, 98)
+
+
+@pytest.mark.parametrize(("resume", "whole"), [("", False), (UUID, True), (UUID[:-1] + "7", False)])
+def test_only_what_was_resumed_counts_more_than_this_attempt(resume: str, whole: bool) -> None:
+    case = transcript("tool")
+    for code in (0, 1):
+        verdict = replay(CodexParser(resume=resume), [case.out], case.err, code, None)[1]
+        assert (verdict.session, verdict.ok, verdict.whole) == (UUID, code == 0, whole)
+
+
+def test_why_it_repeats_a_call_may_be_told_beside_the_message() -> None:
+    parser = CodexParser()
+    told = parser.repeats("Reconnecting... waiting for network", "Connection failed: error sending request", b"")
+    assert (told.kind, told.data) == (EventKind.RETRY, {"error": "Connection failed: error sending request"})
+    assert parser.end(130, None).reason is Failure.CONNECTION
+    assert CodexParser().repeats("Later.", "", b"").data == {"error": "Later."}
+
+
+def test_a_setting_it_no_longer_knows() -> None:
+    stderr = b'Error: approval_policy = "untrusted" is no longer supported; remove this setting\n\nStack backtrace:\n'
+    verdict = read(exit_code=1, stderr=stderr)[1]
+    assert verdict.reason is Failure.BAD_FLAG
+    assert "no longer supported" in verdict.message
 
 
 @pytest.mark.parametrize(
@@ -546,6 +571,12 @@ def test_a_limit_holds_for_what_it_would_repeat_for_ever() -> None:
         (replace(ASK, options={"config": {"a": {1: 2}}}), "options.config.a"),
         (replace(ASK, options={"config": {"a": ["b\0"]}}), "options.config.a"),
         (replace(ASK, options={"modle": "x"}), "options.modle"),
+        (replace(ASK, options={"wait_for": "1m"}), "options.wait_for"),
+        (replace(TALK, options={"permissions": "perhaps"}), "options.permissions"),
+        (replace(TALK, options={"permissions": "ask", "approval": "never"}), "options.approval"),
+        (replace(TALK, options={"permissions": "ask", "approval": "on-failure"}), "options.approval"),
+        (replace(TALK, options={"permissions": "ask", "config": {"approval_policy": "never"}}), "options.approval"),
+        (replace(TALK, python=()), "python"),
     ],
 )
 def test_what_cannot_be_launched_is_refused_with_its_field(request_: Request, field: str) -> None:
@@ -556,6 +587,44 @@ def test_what_cannot_be_launched_is_refused_with_its_field(request_: Request, fi
 
 def test_asking_for_approval_is_for_those_who_watch() -> None:
     CodexProvider().validate(replace(ASK, mode="interactive", options={"approval": "on-request"}))
+
+
+def test_with_permissions_it_is_conversed_with() -> None:
+    options = {
+        "permissions": "wait",
+        "wait_for": "5m",
+        "sandbox": "read-only",
+        "add_dirs": ["/data"],
+        "config_dir": "/c",
+    }
+    ask = replace(TALK, model="gpt-x", resume=UUID, options=options)
+    CodexProvider().validate(ask)
+    launch = CodexProvider().launch(ask)
+    assert launch.argv == ("qd", "_drive", "@drive.json")
+    assert (launch.stdio, launch.stdin, launch.env) == ("pipes", "terminal", {"CODEX_HOME": "/c"})
+    spec = json.loads(launch.files["drive.json"])
+    assert (spec["driver"], spec["permissions"], spec["wait_ms"]) == ("codex", "wait", 300_000)
+    assert (spec["prompt"], spec["model"], spec["resume"]) == ("Say hello", "gpt-x", UUID)
+    assert (spec["approval"], spec["sandbox"]) == ("on-request", "read-only"), "a resumed thread would keep to its own"
+    flags = ["-c", 'sandbox_mode="read-only"', "-c", 'sandbox_workspace_write.writable_roots=["/data"]']
+    assert spec["command"][-len(flags) - 2 :] == ["codex", "app-server", *flags], "it has no flag for the model"
+    assert type(CodexProvider().parser(ask)) is DrivenParser
+
+
+def test_what_its_own_configuration_says_of_asking_holds() -> None:
+    granular = {"granular": {"sandbox_approval": True, "rules": True}}
+    config = {"approval_policy": granular, "sandbox_mode": "workspace-write"}
+    ask = replace(TALK, options={"permissions": "deny", "config": config})
+    CodexProvider().validate(ask)
+    spec = json.loads(CodexProvider().launch(ask).files["drive.json"])
+    assert (spec["approval"], spec["sandbox"]) == (granular, "workspace-write")
+
+
+def test_in_a_terminal_it_asks_there() -> None:
+    ask = replace(TALK, mode="interactive", options={"permissions": "ask", "approval": "on-request"})
+    CodexProvider().validate(ask)
+    assert CodexProvider().launch(ask).argv[0] == "codex"
+    assert type(CodexProvider().parser(ask)) is ExitCodeParser
 
 
 @pytest.mark.parametrize(
