@@ -2,6 +2,6 @@
 
 A conversation (permissions asked and answered, a turn cancelled, stdin closed at the end) would die with the
 supervisor, were it the supervisor's. So each is a small process of its own: `frame` starts the agent, prints its doings
-as neutral lines, takes answers and signals, and ends it; one module per protocol (`acp`, `claude`) converses. It knows the
-vocabulary of `providers` and how to look at processes; nothing of the engine.
+as neutral lines, takes answers and signals, and ends it; one module per protocol (`acp`, `claude`) converses. It knows
+the vocabulary of `providers` and how to look at processes; nothing of the engine.
 """
