@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from lite.rules.scores import LOADED
 
 LOCAL, PODS = "local", "kubernetes"
+_AUTO = "auto"
 NO_PLACE = frozenset(
     {"unschedulable", "start-timeout", "quota", "image-pull", "forbidden", "pod-refused", "container-config"}
 )
@@ -27,23 +28,24 @@ def pick(strategy: str, configured: str, placed: str, *, pods: bool, problem: st
     """`configured` is the worker's own (`local`, `kubernetes` or `auto`); `placed` why the task was placed here, in
     words; `pods`: are there any, and `problem` why none can be started now; `load` per processor; `before` the reason
     the attempt before ended with."""
-    if strategy == LOCAL or (not strategy and configured == LOCAL):
-        return Picked(LOCAL, "strategy local" if strategy else "configured")
+    here = configured if configured not in (PODS, _AUTO) else LOCAL
     wanted, chosen = strategy or configured, chosen_in(placed)
+    if wanted not in (PODS, _AUTO):
+        return Picked(here, "strategy local" if strategy else "configured")
     if wanted == PODS:
         if not strategy:
             return Picked(PODS, "configured")
         if not pods or chosen == LOCAL:
-            return Picked(LOCAL, f"falls back to local: no pods here ({problem or placed})")
+            return Picked(here, f"falls back to local: no pods here ({problem or placed})")
         return Picked(PODS, "strategy kubernetes")
     if before in NO_PLACE:
-        return Picked(LOCAL, f"auto: falls back to local, since there was no place for a pod ({before})")
+        return Picked(here, f"auto: falls back to local, since there was no place for a pod ({before})")
     if not pods or problem:
-        return Picked(LOCAL, f"auto: local, since there are no pods here ({problem})")
+        return Picked(here, f"auto: local, since there are no pods here ({problem})")
     if chosen:
-        return Picked(chosen, placed)
+        return Picked(here if chosen == LOCAL else chosen, placed)
     if load < LOADED:
-        return Picked(LOCAL, f"auto: local, where the load is below {LOADED}")
+        return Picked(here, f"auto: local, where the load is below {LOADED}")
     return Picked(PODS, f"auto: kubernetes, with a load of {load:g}")
 
 

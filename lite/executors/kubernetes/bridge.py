@@ -204,9 +204,11 @@ class Bridge:
 
     async def _keep_lease(self) -> None:
         """A lease nobody renews any more: another worker may run the task from now on, so the pod must go."""
+        known = b""
         while True:
             until = read_file(self._directory, LEASE)
-            if until:
+            if until and until != known:
+                known = until
                 self._leash.keep(int(until))
             if self._leash.ran_out():
                 break

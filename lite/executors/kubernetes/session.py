@@ -211,6 +211,8 @@ class PodSession:
             await inner.stop(self.inner, grace_ms=0)
             await inner.wait(self.inner)
         end = read_end(self.parts.directory)
+        if end is not None and end.kind == LAPSED:  # the pod ended because the bridge ended it
+            return Outcome(OutcomeKind.UNEXECUTABLE, Reason.LOST, end.message)
         return reported(judged.outcome, end.code if end is not None else None)
 
     async def _pod_over(self) -> None:
