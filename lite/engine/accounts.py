@@ -64,9 +64,10 @@ async def hold_for(context: Context, agent: Agent, verdict: Verdict) -> None:
         return
     now, account = context.clock.now(), account_of(agent)
     until = parked_until(verdict, now)
-    if not context.gate.adds(account, until, now):
+    if not context.gate.adds(Hold(account, str(verdict.reason), "", now, until, node=context.node), now):
         return
     data = {"account": account, "reason": str(verdict.reason), "message": verdict.message[:MAX_MESSAGE]}
+    data["node"] = context.node
     if until is not None:
         data["until"] = until  # type: ignore[assignment]
     log.warning("account %s is held: %s", account, verdict.reason)
@@ -77,25 +78,25 @@ async def hold_for(context: Context, agent: Agent, verdict: Verdict) -> None:
 
 
 async def release(context: Context, ref: str, why: str) -> Hold:
-    """`ref`: an account that is held, or an agent whose account is. Raises `NotFound`."""
+    """`ref`: an account that is held, wherever that is, or an agent whose account is. Raises `NotFound`."""
     await catch_up(context)
-    now = context.clock.now()
+    holds = {hold.account: hold for hold in context.gate.holds(context.clock.now())}
     agent = context.settings.agents.get(ref)
-    hold = context.gate.of(ref, now) or (context.gate.of(account_of(agent), now) if agent is not None else None)
+    hold = holds.get(ref) or (holds.get(account_of(agent)) if agent is not None else None)
     if hold is None:
-        held = ", ".join(one.account for one in context.gate.holds(now)) or "none is"
-        raise NotFound(f"account {ref!r} is not held", hint=f"held now: {held}", place=ref)
+        raise NotFound(f"account {ref!r} is not held", hint=f"held now: {', '.join(holds) or 'none is'}", place=ref)
     await _write(context, EventKind.ACCOUNT_RELEASED, {"account": hold.account, "why": why})
     return hold
 
 
 async def release_logged_in(context: Context) -> None:
-    """Release those that waited for a login which is there again, by their own programs' word."""
+    """Release those that waited for a login which is there again, by their own programs' word: here, and only here."""
     now = context.clock.now()
     for agent in context.settings.agents.values():
-        hold = context.gate.on(agent, now)
-        if hold is not None and hold.until is None and await _logged_in(context, agent):
-            await release(context, hold.account, "login")
+        hold = context.gate.on(agent, now, context.node)
+        if hold is not None and hold.local and await _logged_in(context, agent):
+            data = {"account": hold.account, "why": "login", "node": context.node}
+            await _write(context, EventKind.ACCOUNT_RELEASED, data)
 
 
 async def _logged_in(context: Context, agent: Agent) -> bool:

@@ -29,14 +29,23 @@ class AgentInfo:
     version: str = ""
     problem: str = ""
     account: str = ""
-    hold: Hold | None = None  # what holds its tasks, though it could run
+    hold: Hold | None = None  # what holds its tasks, here or on another machine, though it could run
 
 
 async def look_at_agents(context: Context) -> Sequence[AgentInfo]:
     """Each program is asked for its version once, side by side."""
     found = await asyncio.gather(*(_look(context, agent) for agent in context.settings.agents.values()))
     now = context.clock.now()
-    return [replace(one, account=account_of(one.agent), hold=context.gate.on(one.agent, now)) for one in found]
+    return [replace(one, account=account_of(one.agent), hold=_hold(context, one.agent, now)) for one in found]
+
+
+def _hold(context: Context, agent: Agent, now: int) -> Hold | None:
+    """Here; else wherever it is."""
+    if not agent.gate:
+        return None
+    account = account_of(agent)
+    elsewhere = (hold for hold in context.gate.holds(now) if hold.account == account)
+    return context.gate.on(agent, now, context.node) or next(elsewhere, None)
 
 
 async def _look(context: Context, agent: Agent) -> AgentInfo:

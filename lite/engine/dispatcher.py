@@ -78,7 +78,7 @@ class Dispatcher:
         """The agents this worker serves with their caps in the fleet, but for those whose account is held."""
         context, now = self._context, self._context.clock.now()
         agents = context.settings.agents.items()
-        return {name: agent.slots for name, agent in agents if context.gate.on(agent, now) is None}
+        return {name: agent.slots for name, agent in agents if context.gate.on(agent, now, context.node) is None}
 
     async def drain(self, interruption: Interruption | None) -> None:
         """Claim nothing more; interrupt what runs, or (None) let go of it without touching it."""

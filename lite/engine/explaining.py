@@ -9,7 +9,9 @@ from lite.engine.context import Context
 from lite.model.event import EventKind
 from lite.model.session import Status
 from lite.model.task import Reason, State, Task, TaskQuery
+from lite.model.worker import Worker
 from lite.rules.explain import Evidence, Explanation, explain
+from lite.rules.filters import unfit
 
 _OPEN = (State.QUEUED, State.RUNNING)
 _PARKED = (Reason.PARKED, Reason.HELD)
@@ -34,10 +36,11 @@ async def explain_task(context: Context, task: Task, status: Status | None) -> E
         booked = await backend.tasks(TaskQuery(assigned=True))
         teams = await backend.team_index()
     workers = await backend.workers()
+    now = context.clock.now()
     return explain(
         task,
         Evidence(
-            now=context.clock.now(),
+            now=now,
             settings=context.settings,
             needs=needs,
             lane=lane,
@@ -47,10 +50,17 @@ async def explain_task(context: Context, task: Task, status: Status | None) -> E
             booked=Counter(one.assigned for one in booked),
             cause=cause[0] if cause else None,
             status=status,
-            hold=context.gate.on(context.settings.agents.get(task.spec.agent), context.clock.now()),
+            hold=context.gate.keeping(context.settings.agents.get(task.spec.agent), now, _where(task, workers, now)),
             parkings=await _parkings(context, task) if task.reason in _PARKED else 0,
         ),
     )
+
+
+def _where(task: Task, workers: Sequence[Worker], now: int) -> set[str]:
+    """The nodes it may run on, those of silent or cordoned workers only when there are no others."""
+    serving = [one for one in workers if task.assigned in ("", one.id) and task.spec.agent in one.agents]
+    fit = {one.node for one in serving if not any(unfit(task.spec, one, now))}
+    return fit or {one.node for one in serving}
 
 
 async def _parkings(context: Context, task: Task) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lite.engine.context import Context
 from lite.model.task import Assignment, State, Task, TaskQuery, TaskSpec
@@ -59,9 +59,15 @@ class _Look:
         self._queued = list(booked)  # assigned, not yet claimed
         self._teams = Counter(teams)
         self._booked = Counter(task.assigned for task in booked)
-        self._fleet = Fleet(now, workers, self._teams, self._booked)
+        self._fleet = Fleet(now, [self._able(worker, now) for worker in workers], self._teams, self._booked)
         self._hopeless: set[Hashable] = set()
         self._running: Sequence[Task] | None = None
+
+    def _able(self, worker: Worker, now: int) -> Worker:
+        """It serves no agent that is not logged in there."""
+        agents = self._context.settings.agents
+        holds = {name: self._context.gate.on(agents.get(name), now, worker.node) for name in worker.agents}
+        return replace(worker, agents=tuple(name for name, hold in holds.items() if hold is None or not hold.local))
 
     async def go(self, first: Sequence[Task], skip: int) -> Looked:
         moved = await self._review()

@@ -238,7 +238,7 @@ class WorkerOperations:
         served: dict[str, int | None] = {}
         for name, cap in asked.items():
             agent = self._context.settings.agents.get(name)
-            if self._context.gate.on(agent, self._context.clock.now()) is not None:
+            if self._context.gate.on(agent, self._context.clock.now(), row.node) is not None:
                 continue
             caps = [one for one in (cap, agent.slots if agent else None) if one is not None]
             served[name] = min(caps, default=None)

@@ -94,7 +94,8 @@ def _held(evidence: Evidence) -> Iterator[Hindrance]:
     how_long = f"for {span(evidence.now - hold.since)} by now"
     if hold.until is not None:
         how_long = f"for {span(hold.until - evidence.now)} more"
-    text = f"is held: account {hold.account}: {hold.reason.replace('-', ' ')}{said} {how_long}"
+    where = f" on {hold.node}" if hold.local else ""
+    text = f"is held: account {hold.account}: {hold.reason.replace('-', ' ')}{where}{said} {how_long}"
     yield Hindrance("held", text, f"qd agents release {hold.account}")
 
 

@@ -98,7 +98,8 @@ async def test_who_is_not_logged_in_holds_the_account_with_one_reason_until_some
     assert (rows["b"].state, rows["b"].attempt) == (State.QUEUED, 0), "it has the same account"
     assert rows["c"].attempt >= 1, "it has another"
     explained = await engine.operations.explain(rows["b"].id)
-    assert 'is held: account scripted: not logged in ("Please run /login")' in explained.summary
+    node = engine.context.node
+    assert f'is held: account scripted: not logged in on {node} ("Please run /login")' in explained.summary
     assert explained.hint == "qd agents release scripted"
     hold = await engine.operations.release("second")
     assert hold.account == "scripted"

@@ -29,6 +29,7 @@ from lite.model.session import Inspection, Status, session_id
 from lite.model.settings import Settings
 from lite.model.task import State, Task, Waiting
 from lite.model.worker import Worker
+from lite.rules.accounts import Hold
 from lite.rules.costs import Cost, total
 from lite.terminal.packets import PROTOCOL
 
@@ -198,6 +199,11 @@ def worker_json(worker: Worker, now: int) -> WorkerJson:
     }
 
 
+def _hold_text(hold: Hold) -> str:
+    where = f" on {hold.node}" if hold.local else ""
+    return f"{hold.reason}{where}: {hold.message}".rstrip(": ")
+
+
 def agent_json(info: AgentInfo) -> AgentJson:
     agent = info.agent
     return {
@@ -216,7 +222,7 @@ def agent_json(info: AgentInfo) -> AgentJson:
         "version": info.version,
         "problem": info.problem,
         "account": info.account,
-        "held": f"{info.hold.reason}: {info.hold.message}".rstrip(": ") if info.hold is not None else "",
+        "held": _hold_text(info.hold) if info.hold is not None else "",
     }
 
 
