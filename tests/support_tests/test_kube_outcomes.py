@@ -219,7 +219,7 @@ async def test_unschedulable(cluster: FakeCluster, ask: Asker) -> None:
     impossible = {"resources": {"requests": {"cpu": "65"}}}
     for name in ("p", "q"):
         await ask.create(name, "true", container=impossible)
-        await cluster.until(lambda name=name: condition(cluster.pod(name), "PodScheduled")[0] == "False")
+        await cluster.until(lambda: all(condition(cluster.pod(each), "PodScheduled")[0] for each in cluster.pods()))
         assert condition(cluster.pod(name), "PodScheduled") == ("False", "Unschedulable")
         assert cluster.phase(name) == "Pending"
     await ask.delete("q")

@@ -259,8 +259,8 @@ class PodLife:
     def _plan(self, pod: Json, container: Json) -> Plan:
         """What runs on this machine in the container's place. Raises `NotYet`."""
         home = self._folder / container["name"]
-        for place in ("root", "tmp"):
-            (home / place).mkdir(parents=True, exist_ok=True)
+        for part in ("root", "tmp"):
+            (home / part).mkdir(parents=True, exist_ok=True)
         paths = volumes.Paths()
         places = volumes.folders(self._store, pod, self._folder, self._kubelet.folder / "claims")
         for mount in container.get("volumeMounts") or []:

@@ -17,6 +17,7 @@ from tests.support.kube.statuses import Refused, conflict, missing, success
 from tests.support.kube.store import Store
 
 Json = dict[str, Any]
+_CHUNK = 65_536
 
 
 class Pods:
@@ -158,16 +159,17 @@ class Pods:
         while True:
             over = container.ended.is_set() or not follow
             until = len(records)
+            shown = bytearray()
             for record in records[place:until]:
-                data = reading.show(record, after_partial)
+                shown += reading.show(record, after_partial)
                 after_partial = not record.full
-                if left is not None:
-                    data = data[:left]
-                    left -= len(data)
-                if data:
-                    yield data
-                if left == 0:
-                    return
+            if left is not None:
+                del shown[left:]
+                left -= len(shown)
+            for at in range(0, len(shown), _CHUNK):
+                yield bytes(shown[at : at + _CHUNK])
+            if left == 0:
+                return
             place = until
             if over:
                 return

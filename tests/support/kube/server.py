@@ -103,7 +103,7 @@ class WebSocket:
             self._protocol.send_close(1000)
         with suppress(OSError):
             await self._flush()
-            while self._protocol.state is not State.CLOSED and (data := await self._reader.read(_CHUNK)):
+            while self._protocol.close_rcvd is None and (data := await self._reader.read(_CHUNK)):
                 self._protocol.receive_data(data)
                 await self._flush()
 
