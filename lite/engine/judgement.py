@@ -32,6 +32,7 @@ def judge(
     now: int = 0,
     gated: bool = False,
     rested: int = 0,
+    resumed: bool = False,
 ) -> Outcome:
     """Combine how the program ended, what its provider makes of it, why we stopped it (if we did), and `$QD_OUTPUT`.
 
@@ -39,6 +40,7 @@ def judge(
     work by what is no fault of the task's, is taken at its word. A lost or never started session is nobody's verdict.
     What may go better from a time on, or (`gated`: its account can be held) once somebody has acted, is parked: that
     is neither a failure nor a fault. `now` in ms; `rested`: attempts before this one that were neither.
+    `resumed`: it was to go on with a conversation. That it is gone (it may be on another machine) is not the task's.
     """
     if verdict is not None:
         # a conversation that is gone: the next attempt begins anew
@@ -57,7 +59,8 @@ def judge(
             return replace(ended, kind=OutcomeKind.RESCHEDULED, reason=Reason.PARKED, detail=said, until=until)
         if verdict.account and gated:
             return replace(ended, kind=OutcomeKind.RESCHEDULED, reason=Reason.HELD, detail=said, until=now + HEARD_MS)
-        kind = OutcomeKind.UNEXECUTABLE if verdict.infrastructure else OutcomeKind.FAILED
+        gone = resumed and verdict.reason == Failure.UNKNOWN_SESSION
+        kind = OutcomeKind.UNEXECUTABLE if verdict.infrastructure or gone else OutcomeKind.FAILED
         return replace(
             ended, kind=kind, reason=verdict.reason or Reason.AGENT, detail=verdict.message, output=verdict.output
         )

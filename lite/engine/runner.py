@@ -50,6 +50,7 @@ class Runner:
         self._context = context
         self._sessions = sessions
         self._adopted = adopted
+        self._resumed = bool(claim.task.provider_session)
         self.launched = asyncio.Event()  # there is a session, or there will be none
         self.lost = False  # somebody else may have the lease: nothing may be written, nothing may run
         self._interruption: Interruption | None = None
@@ -244,7 +245,14 @@ class Runner:
             await hold_for(self._context, agent, verdict)  # before the task is queued again
         rested = max(0, self.lease.attempt - 1 - self.task.failures - self.task.faults)
         return judge(
-            ended, verdict, self._interruption, _read_output(directory), now=now, gated=agent.gate, rested=rested
+            ended,
+            verdict,
+            self._interruption,
+            _read_output(directory),
+            now=now,
+            gated=agent.gate,
+            rested=rested,
+            resumed=self._resumed,
         )
 
     async def _own_share(self, verdict: Verdict) -> Verdict:

@@ -74,6 +74,21 @@ async def test_never_one_that_is_gone(make: Make) -> None:
     assert (await engine.task("a")).provider_session == "c9"
 
 
+async def test_that_it_is_gone_costs_no_retry(make: Make) -> None:
+    """As when the next attempt runs on another machine."""
+    later = badly("rate-limit", infrastructure=True)
+    engine = await started(make, later, badly("unknown-session"), well("c9"), retries=0)
+    await engine.until_states(a="succeeded")
+    row = await engine.task("a")
+    assert (resumes(engine), row.failures, row.attempt) == (["", "c1", ""], 0, 3)
+
+
+async def test_who_misses_one_that_nobody_asked_for_has_failed(make: Make) -> None:
+    engine = await started(make, badly("unknown-session", session=""), retries=0)
+    await engine.until_states(a="failed")
+    assert (await engine.task("a")).reason == "unknown-session"
+
+
 async def test_two_tasks_never_share_one(make: Make) -> None:
     engine = await started(make, badly("agent"), well(), retries=1)
     await engine.until_states(a="succeeded")
