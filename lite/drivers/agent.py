@@ -90,6 +90,11 @@ class Agent:
                 hurried.cancel()
         return self.exited.done()
 
+    async def last_words(self) -> None:
+        """Once it has ended: what it said on stderr has been heard, unless something it left behind keeps that open."""
+        if self._stderr is not None:
+            await asyncio.wait({self._stderr}, timeout=_DRAIN_SECONDS)
+
     def look_around(self) -> None:
         """Remember what it has started: who it leaves behind has another parent afterwards."""
         for seen in processes.descendants(os.getpid()):
@@ -108,8 +113,8 @@ class Agent:
             self._signal_all(signal.SIGKILL)
         if self._waiting is not None:
             self._waiting.cancel()
+        await self.last_words()
         if self._stderr is not None:
-            await asyncio.wait({self._stderr}, timeout=_DRAIN_SECONDS)
             self._stderr.cancel()
 
     def _signal_all(self, signum: int) -> int:

@@ -112,6 +112,8 @@ class Claude:
             pass
         if self._agent.exited.done():
             code = self._agent.exited.result()
+            if code != 0 or not self._has_result:
+                await self._agent.last_words()
         elif self._has_result:
             code = 0
         else:

@@ -122,6 +122,8 @@ async def _outcome(talk: Job, agent: Agent) -> Outcome:
 async def _gone(agent: Agent) -> Outcome:
     """It stopped in the middle of the conversation."""
     ended = await agent.wait(_EXIT_SECONDS)
+    if ended:
+        await agent.last_words()
     said = agent.tail.text[-_WORDS_KEPT:]
     if not ended:
         return Outcome(False, said or "it closed its output in the middle", Failure.CUT_STREAM)

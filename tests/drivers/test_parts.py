@@ -1,14 +1,19 @@
-"""The parts of a driver by themselves: bounded lines, failures by their words."""
+"""The parts of a driver by themselves: bounded lines, failures by their words, an agent's last ones."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lite.aio.tasks import spawn
+from lite.drivers.agent import Agent
 from lite.drivers.lines import MAX_LINE, encode
 from lite.drivers.outcome import judge
 from providers.base import EventKind, Failure
@@ -83,3 +88,17 @@ def test_a_failure_is_known_by_its_words(text: str, status: int | None, reason: 
 def test_when_it_may_go_better_is_read_from_words() -> None:
     assert judge("rate limit: retry after 2m").after_ms == 120_000
     assert judge("no such thing: retry after 2m").after_ms is None
+
+
+async def test_its_last_words_are_heard_though_it_has_ended(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    agent = await Agent.start(["sh", "-c", f"(read go < {gate}; echo no such profile >&2) > /dev/null & exit 3"], "")
+    assert await agent.wait(30)
+    assert agent.tail.text == ""
+    hearing = spawn(agent.last_words(), "test.hearing")
+    await asyncio.to_thread(gate.write_text, "go\n")
+    await hearing
+    assert agent.tail.text == "no such profile"
+    await agent.end(0, asyncio.Event())
+    assert capfd.readouterr().err == "no such profile\n", "and passed on"
