@@ -101,7 +101,7 @@ class Supervisor:
             self.rescuer.service,
             *(() if self._alone else (self.accounts.service,)),
             self.reloader.service,
-            *((self.staging.service,) if self.context.volumes else ()),
+            *((self.staging.service,) if self._works and self.context.volumes else ()),
             *((self.intake.service,) if self.intake is not None else ()),
             *((self.reloader.hearing,) if self.context.bridge is not None else ()),
         )

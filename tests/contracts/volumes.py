@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import pytest
-
 from lite.model.ids import new_id
-from lite.model.staging import Volume
 from lite.ports import Volumes
 
 Make = Callable[[], Awaitable[Volumes]]
@@ -77,18 +74,3 @@ class VolumesContract:
         assert not await volumes.free(run, "orphan")
         await volumes.remove(run)
         assert await volumes.volumes() == []
-
-    @pytest.fixture
-    def known_times(self) -> bool:
-        """Does `provide` say when it was made? Else the world has a clock of its own."""
-        return True
-
-    async def test_it_knows_when_it_was_made(self, make: Make, known_times: bool) -> None:
-        if not known_times:
-            pytest.skip("the world has a clock of its own")
-        volumes, run = await make(), new_id()
-        await volumes.provide(run, now=NOW)
-        await self.write(volumes, run)
-        assert await volumes.volumes() == [Volume(run, NOW)]
-        await volumes.free(run, "orphan")
-        assert await volumes.volumes() == [Volume(run, NOW, "orphan")]

@@ -8,6 +8,7 @@ import pytest
 
 from lite.errors import ExecutorError
 from lite.model.ids import new_id
+from lite.model.staging import Volume
 from lite.ports import Volumes
 from lite.workspaces.staging import StagingFolders
 from tests.contracts.volumes import NOW, Make, VolumesContract
@@ -58,3 +59,12 @@ async def test_a_place_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ExecutorError, match="file"):
         await StagingFolders(tmp_path / "file", "here").provide(new_id(), now=NOW)
+
+
+async def test_it_knows_when_one_was_made(tmp_path: Path) -> None:
+    folders, run = StagingFolders(tmp_path / "staging", "here"), new_id()
+    await folders.provide(run, now=NOW)
+    (Path(folders.place(run)) / "file").write_text("x")
+    assert await folders.volumes() == [Volume(run, NOW)]
+    await folders.free(run, "orphan")
+    assert await folders.volumes() == [Volume(run, NOW, "orphan")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import shutil
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -428,6 +429,7 @@ class FakeCluster:
             await self.store.changed(lambda: bool(free()))
             for claim in free():
                 self.store.remove("persistentvolumeclaims", claim)
+                shutil.rmtree(self.claim_folder(claim["metadata"]["name"]), ignore_errors=True)  # reclaimed: Delete
 
     def _life(self, name: str) -> Any:
         uid = self.pod(name)["metadata"]["uid"]
