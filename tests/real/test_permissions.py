@@ -59,6 +59,22 @@ def test_asked_and_approved(stage: Stage) -> None:
     stage.check_usage(task, 2)
 
 
+def test_asked_and_approved_after_the_supervisor_was_killed(stage: Stage) -> None:
+    made = stage.fleet.project / "touched"
+    ident = stage.submit(f"scenario=shell path={made}", "ask")
+    question = asked(stage, ident)
+    stage.fleet.kill()
+    assert stage.fleet.up() == "ready"
+    until(lambda: stage.taken_over(stage.task(ident)["session"]), SECONDS, stage.describe)
+    assert asked(stage, ident) == question, "it is the same question"
+    stage.fleet.qd("approve", question["id"])
+    task = stage.ended(ident)
+    assert (task["state"], task["attempt"]) == ("succeeded", 1), stage.describe()
+    assert made.exists()
+    assert answers(stage, ident) == [("allow", "person")]
+    stage.check_usage(task, 2)
+
+
 def test_asked_and_denied(stage: Stage) -> None:
     ident = stage.submit(f"scenario=shell path={stage.fleet.project / 'touched'}", "ask")
     stage.fleet.qd("deny", asked(stage, ident)["id"], "--reason", "not today")
