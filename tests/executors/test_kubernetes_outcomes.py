@@ -224,6 +224,22 @@ def test_what_may_yet_go_on_is_left_alone(found: Json) -> None:
     assert seen(found, after=5 * MINUTE if "deletionTimestamp" not in found.get("metadata", {}) else 0) is None
 
 
+def test_why_its_container_has_ended_is_waited_for_a_moment() -> None:
+    """The kubelet tells of containers and of the pod's phase one after the other."""
+    found = pod(state=terminated(143, report={"code": 143, "signal": 15}))
+    assert seen(found, after=outcomes.SETTLE_MS - 1) is None
+    assert ended(found, after=outcomes.SETTLE_MS).reason == Reason.SIGNAL
+    late = {**found, "status": {**found["status"], "phase": "Failed", "reason": "DeadlineExceeded"}}
+    assert ended(found, late).reason == outcomes.DEADLINE
+
+
+def test_what_its_container_said_last_counts_when_the_pod_is_gone() -> None:
+    history = EMPTY.saw(pod(state=terminated(3, report={"code": 3})), NOW).missed(NOW).missed(NOW + MINUTE)
+    outcome = judge(history, NOW + MINUTE).outcome
+    assert outcome is not None
+    assert (outcome.kind, outcome.exit_code) == (OWN, 3)
+
+
 def test_once_it_ran_no_start_is_timed() -> None:
     assert seen(pod(state={"running": {}}), pod("Pending"), after=60 * MINUTE) is None
 

@@ -6,7 +6,6 @@ import fcntl
 import os
 import struct
 import termios
-import tty
 
 from lite.executors.kubernetes.bridge_splice import Normal, normal
 from lite.executors.kubernetes.pod_file import OWN, read_file, write_file
@@ -18,14 +17,12 @@ _SAID = 300  # characters of a line for a person
 
 
 class Face:
-    """Descriptors 0, 1 and 2. With pipes, 0 is a terminal all the same; the holder made it raw."""
+    """Descriptors 0, 1 and 2. The first is a terminal, with pipes too; the holder made it raw."""
 
     def __init__(self, directory: str, *, terminal: bool) -> None:
         self._directory, self._terminal = directory, terminal
         self._own = int(read_file(directory, OWN) or b"0")
         self._said = ""
-        if terminal:
-            tty.setraw(0)
 
     def size(self) -> tuple[int, int]:
         """(columns, rows)"""

@@ -41,8 +41,10 @@ IMAGE_GRACE_MS = 60_000  # registries hiccup
 FIXED_GRACE_MS = 5_000  # for what no waiting changes
 CONFIG_GRACE_MS = 30_000  # a Secret or ConfigMap may come a little later
 GONE_GRACE_MS = 2_000  # between two answers that there is no such pod
+SETTLE_MS = 2_000  # until the pod's phase says why its container has ended
 OVERDUE_MS = 60_000  # beyond its grace, for a pod that was deleted and whose node says nothing
 
+_OVER = ("Succeeded", "Failed")
 _FIXED = frozenset({"ErrImageNeverPull", "InvalidImageName"})
 _IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError"})
 _CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"})
@@ -70,6 +72,7 @@ class History:
     trouble: str = ""
     trouble_since: int = 0
     deleting_since: int = 0
+    terminated_since: int = 0  # the container's end, while the pod's phase does not say so yet
     absent_since: int = 0
     absent_again: bool = False
     stopping: bool = False
@@ -86,6 +89,7 @@ class History:
             trouble=trouble,
             trouble_since=self.trouble_since if trouble == self.trouble and trouble else now,
             deleting_since=(self.deleting_since or now) if _deleting(pod) else 0,
+            terminated_since=(self.terminated_since or now) if state_of(self.container, pod).get("terminated") else 0,
             absent_since=0,
             absent_again=False,
         )
@@ -121,8 +125,10 @@ def judge(seen: History, now: int) -> Judged:
         return Judged()
     phase = str((pod.get("status") or {}).get("phase") or "")
     terminated = state_of(seen.container, pod).get("terminated")
-    if phase in ("Succeeded", "Failed") or terminated:
+    if phase in _OVER or (terminated and now >= seen.terminated_since + SETTLE_MS):
         return Judged(_ended(seen, pod, phase, terminated), ended=True)
+    if terminated:
+        return Judged(due=seen.terminated_since + SETTLE_MS)
     if _deleting(pod):
         return _dying(seen, pod, now)
     if phase == "Pending" and not seen.running:
@@ -236,6 +242,9 @@ def _codes(report: Ended | None) -> dict[str, Any]:
 
 
 def _vanished(seen: History) -> Outcome:
+    terminated = state_of(seen.container, seen.pod).get("terminated") if seen.pod is not None else None
+    if seen.pod is not None and terminated:
+        return _ended(seen, seen.pod, str((seen.pod.get("status") or {}).get("phase")), terminated)
     if seen.stopping:
         return _stopped()
     if seen.pod is not None and (disrupted := _disruption(seen.pod)):

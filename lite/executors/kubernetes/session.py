@@ -294,7 +294,7 @@ def bridge_request(
         token=pod.token,
         launch=launch,
         cwd=directory,
-        env={"TERM": "xterm-256color", **env},
+        env={"TERM": "xterm-256color", "QD_RAW": "1", **env},
         directory=directory,
         cols=pod.cols,
         rows=pod.rows,

@@ -14,6 +14,7 @@ from ptyprocess import PtyProcess
 
 from lite.executors.local.launchfile import LaunchFile
 
+RAW = b"QD_RAW"  # in the environment of what only passes on: no moment in which its terminal would echo what is typed
 _STDOUT_HELD = 1 << 20  # bytes; what Linux lets every user have
 
 
@@ -46,8 +47,9 @@ def start(launch: LaunchFile) -> Program:
 
     def prepare() -> None:
         os.chdir(launch.cwd)
-        if inner:
+        if inner or RAW in launch.env:
             tty.setraw(0)
+        if inner:
             os.dup2(inner[0], 1)
             os.dup2(inner[1], 2)
             for descriptor in inner:
