@@ -64,8 +64,8 @@ class Codex:
             await self._greet()
             await self._open()
             self._prompting = True
-            given = [{"type": "text", "text": self._spec.prompt, "text_elements": []}]
-            started = await self._request("turn/start", {"threadId": self._news.thread, "input": given})
+            params = {"threadId": self._news.thread, "input": _input(self._spec.prompt)}
+            started = await self._request("turn/start", params)
             self._news.turn = text_of(mapping_of(started.get("turn")).get("id")) or self._news.turn
             self._begun.set()
             while not self._news.ended and await self._next():
@@ -84,6 +84,11 @@ class Codex:
         params = {"threadId": self._news.thread, "turnId": self._news.turn}
         await self._send({"id": next(self._ids), "method": "turn/interrupt", "params": params})
         return True
+
+    async def _say(self, text: str) -> None:
+        """Words for the turn that runs; refused, which nobody waits for, when it runs no longer."""
+        params = {"threadId": self._news.thread, "expectedTurnId": self._news.turn, "input": _input(text)}
+        await self._send({"id": next(self._ids), "method": "turn/steer", "params": params})
 
     async def _greet(self) -> None:
         about = {"name": "quarterdeck", "title": "Quarterdeck", "version": "0"}
@@ -197,7 +202,7 @@ class Codex:
 
     async def _settle(self, ident: int | str, method: str, params: dict[str, Any], raw: dict[str, Any]) -> None:
         try:
-            result = await settle(self._desk, method, params, self._news.changes, raw)
+            result = await settle(self._desk, method, params, self._news.changes, raw, self._say)
             if result is None:
                 self._lines.say(EventKind.UNKNOWN, "", {"type": method[:200]}, raw)
                 error = {"code": _NO_SUCH_METHOD, "message": "this is not offered here"}
@@ -206,6 +211,10 @@ class Codex:
                 await self._send({"id": ident, "result": result})
         except Gone:
             pass  # whoever reads its output finds out
+
+
+def _input(text: str) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": text, "text_elements": []}]
 
 
 def _ident(value: object) -> int | str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from lite.drivers.desk import Answer, Desk, Option
@@ -19,21 +19,24 @@ _OPTIONS = {
 }
 _KNOWN = ("threadId", "turnId", "itemId", "startedAtMs", "environmentId", "approvalId", "availableDecisions")
 
+Say = Callable[[str], Awaitable[None]]
+
 
 async def settle(
-    desk: Desk, method: str, params: Mapping[str, Any], changes: Mapping[str, Any], raw: Any
+    desk: Desk, method: str, params: Mapping[str, Any], changes: Mapping[str, Any], raw: Any, say: Say
 ) -> dict[str, Any] | None:
-    """The answer to one request; None for what is not offered. `changes` as in `News`."""
+    """The answer to one request; None for what is not offered. `changes` as in `News`; `say` tells it a person's words,
+    for which its answers have no room."""
     match method:
         case "item/commandExecution/requestApproval":
-            return {"decision": await _ask(desk, command_text(params), "shell", params, raw)}
+            return {"decision": await _ask(desk, command_text(params), "shell", params, raw, say)}
         case "item/fileChange/requestApproval":
             told = changes.get(text_of(params.get("itemId")))
-            return {"decision": await _ask(desk, change_text(params, told), "file_change", params, raw)}
+            return {"decision": await _ask(desk, change_text(params, told), "file_change", params, raw, say)}
         case "item/permissions/requestApproval":
             wanted = mapping_of(params.get("permissions"))
             text = _told("Allow it more than its sandbox does", params)
-            decision = await _ask(desk, text, "permissions", {**params, "availableDecisions": [_SESSION]}, raw)
+            decision = await _ask(desk, text, "permissions", {**params, "availableDecisions": [_SESSION]}, raw, say)
             allowed = decision in (_ACCEPT, _SESSION)
             granted = {name: value for name, value in wanted.items() if value is not None} if allowed else {}
             return {"permissions": granted, "scope": "session" if decision == _SESSION else "turn"}
@@ -80,14 +83,17 @@ def change_text(params: Mapping[str, Any], changes: object) -> str:
     return "\n".join(parts)
 
 
-async def _ask(desk: Desk, text: str, tool: str, params: Mapping[str, Any], raw: Any) -> str:
+async def _ask(desk: Desk, text: str, tool: str, params: Mapping[str, Any], raw: Any, say: Say) -> str:
     """The decision, in its own word."""
     named = params.get("availableDecisions")
     names = [one for one in named if isinstance(one, str)] if isinstance(named, list) else list(_OPTIONS)
     # to deny is always possible. Rules it would write into its own files are not taken: they outlive the task
     options = [option for name, option in _OPTIONS.items() if name in (*names, _ACCEPT, _DECLINE)]
     data = {"tool": tool, "tool_id": text_of(params.get("itemId"))[:200]}
-    return _decision(await desk.ask("approval", text, options, data, raw))
+    answer = await desk.ask("approval", text, options, data, raw)
+    if answer.decision == "deny" and answer.text:
+        await say(answer.text)  # before it is refused: then both reach the model together
+    return _decision(answer)
 
 
 def _decision(answer: Answer) -> str:

@@ -13,7 +13,7 @@ from lite.drivers.codex_asks import change_text, command_text
 from providers.base import EventKind, Failure, Source, Usage
 from tests.drivers.driving import Driving, alive
 from tests.drivers.driving import driving as driving_any
-from tests.support.codex_agent import CHANGES, THREAD
+from tests.support.codex_agent import CHANGES, THREAD, TURN
 
 UNKNOWN = "0abc0000-0000-4000-8000-000000000009"
 USED = Usage(3000, 300, None, Source.REPORTED, 1500, "model-1")
@@ -120,6 +120,18 @@ def test_a_person_answers_what_was_asked(tmp_path: Path, what: str, decision: st
     assert answers(driver) == {what: {"decision": said}}
     assert settled(driver) == [(decision, "person")]
     assert verdict.ok, "it went on after the refusal, so it is the agent's own success"
+
+
+def test_why_it_was_denied_is_told_before_that(tmp_path: Path) -> None:
+    with driving(tmp_path, "ask:command") as driver:
+        driver.answer(driver.until(EventKind.NEEDS_USER), "deny", "not today")
+        driver.finish()
+    assert answers(driver) == {"command": {"decision": "decline"}}
+    order = [note["what"] for note in driver.notes]
+    assert order.index("turn/steer") < order.index("answer")
+    steered = told(driver, "turn/steer")
+    assert (steered["threadId"], steered["expectedTurnId"]) == (THREAD, TURN)
+    assert steered["input"][0]["text"] == "not today"
 
 
 def test_more_is_granted_only_when_a_person_names_it_and_for_this_session_only(tmp_path: Path) -> None:

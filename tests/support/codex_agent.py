@@ -207,6 +207,9 @@ class Agent:
                 self.send(id=said["id"], result={})
                 self.end("interrupted")
                 return
+            if said.get("method") == "turn/steer":
+                self.send(id=said["id"], result={"turnId": TURN})
+                continue
             answers[str(said["id"])] = said.get("result", said.get("error"))
         self.note(what="answers", answers=answers)
         self.item("completed", "fileChange", "f1", changes=CHANGES, status="completed")
