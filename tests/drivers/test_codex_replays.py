@@ -41,9 +41,9 @@ class Case:
         return self.name
 
 
-def good(name: str, answer: str, words: str, **more: Any) -> Case:
+def good(name: str, answer: str, words: str, why: str = "", **more: Any) -> Case:
     kinds = ["init", "message", *TOOL, "usage", "message", "usage", "result"]
-    return Case(name, kinds, words=words, answer=(answer,), calls=2, **more)
+    return Case(name, kinds, words=words, answer=(answer, why), calls=2, **more)
 
 
 def bad(name: str, reason: Failure, words: str, *, infrastructure: bool = True, kinds: str = "retry") -> Case:
@@ -54,6 +54,7 @@ CUT = "stream disconnected before completion"
 CASES = [
     good("command-allowed", "allow", "ran-by-the-agent"),
     good("command-denied", "deny", "rejected by user"),
+    good("denied-why", "deny", "rejected by user", why="not today"),
     good("change-allowed", "allow", "Updated the following files", sandbox="read-only"),
     good("change-denied", "deny", "patch rejected by user", sandbox="read-only"),
     good("resumed", "allow", "ran-by-the-agent", resume=THREAD),
