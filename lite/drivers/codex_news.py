@@ -18,7 +18,7 @@ _RENAMED = {"collabAgentToolCall": "collab_tool_call"}
 _FIELDS = {"aggregatedOutput": "aggregated_output", "exitCode": "exit_code"}
 _STATUS = {"inProgress": "in_progress"}
 _WARNINGS = ("warning", "configWarning", "guardianWarning", "deprecationNotice")
-_CHANGES_KEPT = 100  # of files, that may still be asked about
+_CHANGES_KEPT = 20  # of files, that may still be asked about
 _THREADS_KEPT = 1000
 _COUNTS = {"tokens_in": "inputTokens", "tokens_out": "outputTokens", "tokens_cached": "cachedInputTokens"}
 
@@ -63,7 +63,8 @@ class News:
                 text = text_of(params.get("message")) or text_of(params.get("summary"))
                 self._lines.say(EventKind.UNKNOWN, text, {"type": "warning"}, raw)
             case _ if isinstance(piece := params.get("delta"), str):
-                self._lines.say(EventKind.UNKNOWN, piece, {"type": method[:200], "id": text_of(params.get("itemId"))})
+                # the whole follows, and only in the whole can a secret be seen by whoever hides it
+                self._lines.say(EventKind.UNKNOWN, "", {"type": method[:200], "characters": len(piece)})
             case _:
                 self._lines.say(EventKind.UNKNOWN, "", {"type": method[:200]}, raw)
 

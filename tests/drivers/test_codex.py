@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from pathlib import Path
@@ -98,6 +99,9 @@ def test_its_work_is_told(tmp_path: Path) -> None:
     assert [text for kind, text, _ in said if kind == "tool_use"] == ["shell", "file_change", "notes.add", "web_search"]
     retry = next(data for kind, _, data in said if kind == "retry")
     assert retry == {"attempt": 2, "max": 5, "error": "unexpected status 503 Service Unavailable: x"}
+    pieces = [data for kind, _, data in said if data.get("type") == "item/commandExecution/outputDelta"]
+    assert pieces == [{"type": "item/commandExecution/outputDelta", "characters": 5}], "only the whole can be hidden"
+    assert sum("made" in json.dumps(one) for one in driver.lines) == 1, "where it is told as a result"
     assert ("unknown", "be careful", {"type": "warning"}) in said
     assert verdict.output == "Done.", "not what a helper of its said"
     assert verdict.usage == Usage(3700, 370, None, Source.REPORTED, 1850, "model-2"), "its helpers' tokens too"
