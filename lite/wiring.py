@@ -137,8 +137,9 @@ def _use_pods(context: Context, local: Executor, *, alone: bool) -> None:
     fleet = worker_id(context.home, "", context.node).rpartition("-")[2] if alone else context.settings.redis.prefix
     executor = KubernetesExecutor(local, context.home, configured, fleet, clock=context.clock)
     context.executors = {**context.executors, executor.name: executor}
-    claims = StagingClaims(executor.client, configured(""), fleet=fleet)
-    context.volumes = {**context.volumes, executor.name: claims}
+    if context.role != "orchestrator":  # which opens no executor, and has no rights in the cluster
+        claims = StagingClaims(executor.client, configured(""), fleet=fleet)
+        context.volumes = {**context.volumes, executor.name: claims}
 
 
 def _staging(home: Home, settings: Settings) -> Path:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from lite.aio.tasks import spawn
 from lite.executors.kubernetes.handle import parse_handle
 from lite.executors.kubernetes.session import inner_handle
 from lite.model.task import OutcomeKind, Reason
 from lite.terminal import packets
 from tests.executors.pods import Harbour, output_of, over, pod_of, printed, until
-from tests.executors.sessions import holder_of
+from tests.executors.sessions import holder_of, read_all
 from tests.support.kube.cluster import FakeCluster
 from tests.support.kube.fixtures import cluster
 
@@ -90,6 +91,8 @@ async def test_after_a_cut_in_the_middle_of_a_line_a_person_goes_on(harbour: Har
 async def test_a_killed_bridge_is_replaced_and_its_recording_goes_on(harbour: Harbour, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     handle = await harbour.run(*counting(gate, 400))
+    stream = await harbour.executors[0].attach(handle, control=False, offset=0)
+    watching = spawn(read_all(stream))
     await printed(handle, b"line 199")
     (bridge,) = bridge_of(harbour)
     os.kill(bridge, signal.SIGKILL)
@@ -99,6 +102,8 @@ async def test_a_killed_bridge_is_replaced_and_its_recording_goes_on(harbour: Ha
     assert outcome.exit_code == 5
     assert output_of(handle) == lines(400)
     assert len(harbour.cluster.pods()) == 1
+    assert (await watching)[0] == lines(400)  # who watched noticed nothing
+    await stream.aclose()
 
 
 async def test_a_killed_holder_is_replaced_too(harbour: Harbour, tmp_path: Path) -> None:

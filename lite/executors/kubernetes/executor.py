@@ -34,6 +34,7 @@ from lite.executors.kubernetes.pod_file import (
 )
 from lite.executors.kubernetes.reconciler import Reconciler
 from lite.executors.kubernetes.session import Place, PodSession, bridge_request, inner_handle
+from lite.executors.kubernetes.streams import PodStream
 from lite.executors.kubernetes.watching import Watching
 from lite.executors.leash import boot_ms
 from lite.home import Home
@@ -211,8 +212,13 @@ class KubernetesExecutor:
 
     async def attach(self, handle: str, *, control: bool, offset: int | None = None) -> TerminalStream:
         session = self._sessions.get(handle)
-        inner = session.inner if session is not None else inner_handle(parse_handle(handle))
-        return await self._inner.attach(inner, control=control, offset=offset)
+        if session is None:
+            return await self._inner.attach(inner_handle(parse_handle(handle)), control=control, offset=offset)
+
+        async def again(inner: str, at: int) -> TerminalStream:
+            return await self._inner.attach(inner, control=control, offset=at)
+
+        return PodStream(session, await self._inner.attach(session.inner, control=control, offset=offset), again)
 
     async def keep(self, handle: str, ttl_ms: int) -> None:
         session = self._session(handle)

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from lite.aio.tasks import Jobs
 from lite.errors import ExecutorError, HandleGone, SessionRefused
+from lite.executors.leash import boot_ms
 from lite.executors.local import processes
 from lite.executors.local.cleanup import Cleanup
 from lite.executors.local.exitfile import read_exit
 from lite.executors.local.handle import Handle, parse_handle
 from lite.executors.local.holder import STARTED_NAME
 from lite.executors.local.launchfile import LaunchFile, reclaim_launch, remove_launch, write_launch
-from lite.executors.leash import boot_ms
 from lite.executors.local.link import Link
 from lite.executors.local.nursery_link import NurseryGone, NurseryLink
 from lite.executors.local.outcomes import outcome_of, parse_exit

@@ -13,13 +13,13 @@ import sys
 import time
 from typing import NoReturn
 
+from lite.executors.leash import Leash
 from lite.executors.local import exitfile, processes, program, subreaper
 from lite.executors.local.activity import Said
 from lite.executors.local.channels import Channels
 from lite.executors.local.clients import Clients
 from lite.executors.local.ending import Ending, signal_foreground
 from lite.executors.local.launchfile import LaunchFile, take_launch
-from lite.executors.leash import Leash
 from lite.executors.local.poller import READ, Poller
 from lite.executors.local.screen import Screen
 from lite.executors.local.veil import Veil
