@@ -67,6 +67,11 @@ async def test_unknown_fields(cluster: FakeCluster, ask: Asker) -> None:
     assert "cannot unmarshal" in answer.json()["message"]
 
 
+@pytest.mark.parametrize("spec", [{"restartPolicy": "Always"}, {"initContainers": [{"name": "i", "image": "i:1"}]}])
+async def test_what_the_fake_does_not_know_it_refuses(cluster: FakeCluster, ask: Asker, spec: Json) -> None:
+    assert (await ask.create("p", "true", **spec)).status_code == 501
+
+
 async def test_a_list_in_pages(cluster: FakeCluster, ask: Asker) -> None:
     """Of one moment, however long it takes; 410 when that is too long ago."""
     cluster.unschedulable()
@@ -249,8 +254,8 @@ async def test_who_may_what_and_who_did(cluster: FakeCluster, ask: Asker) -> Non
 async def test_a_claim_goes_when_nobody_uses_it(cluster: FakeCluster, ask: Asker, tmp_path: Any) -> None:
     """Its files are shared by the pods that mount it, and outlive them."""
     place = f"{tmp_path}/mounted"
-    volume = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}
-    mount = {"volumeMounts": [{"name": "v", "mountPath": place}]}
+    volume: Json = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}
+    mount: Json = {"volumeMounts": [{"name": "v", "mountPath": place}]}
     await ask.create("p", "sh", "-c", f"echo kept >{place}/file; exec sleep 1000", container=mount, **volume)
     await cluster.until(lambda: "conditions" in cluster.pod("p")["status"])
     assert "persistentvolumeclaim" in cluster.pod("p")["status"]["conditions"][0]["message"]

@@ -20,7 +20,17 @@ from tests.support.kube.store import CLUSTER_WIDE, KINDS, Store
 
 Json = dict[str, Any]
 
-VERSION = {"major": "1", "minor": "36", "gitVersion": "v1.36.2", "platform": "linux/amd64", "goVersion": "go1.25.5"}
+VERSION = {
+    "major": "1",
+    "minor": "36",
+    "gitVersion": "v1.36.2",
+    "gitCommit": "0" * 40,
+    "gitTreeState": "clean",
+    "buildDate": "2026-07-14T12:00:00Z",
+    "goVersion": "go1.25.5",
+    "compiler": "gc",
+    "platform": "linux/amd64",
+}
 _PATH = re.compile(
     r"/api/v1(?:/namespaces/(?P<namespace>[^/]+))?/(?P<resource>[a-z]+)(?:/(?P<name>[^/]+)(?:/(?P<subresource>[a-z]+))?)?$"
 )
@@ -50,7 +60,7 @@ class Api:
 
     def _answer(self, request: Request) -> Answer:
         account = self._access.account(request.headers.get("authorization", ""))
-        if request.path == "/version":
+        if request.path.rstrip("/") == "/version":
             return as_json(VERSION)
         if request.path == _REVIEW and request.method == "POST":
             return self._review(account, _body(request))
@@ -172,7 +182,12 @@ class Api:
         self._store.change("persistentvolumeclaims", claim, bound)
 
     def _admit(self, namespace: str, pod: Json) -> None:
-        """Admission: service account, priority, quota."""
+        """Admission: service account, quota; and what this cluster cannot do."""
+        for field in ("initContainers", "ephemeralContainers", "hostUsers", "resourceClaims"):
+            if pod["spec"].get(field):
+                raise Refused(501, f"the fake cluster knows no spec.{field}")
+        if pod["spec"]["restartPolicy"] != "Never":
+            raise Refused(501, "the fake cluster starts no container again: restartPolicy must be Never")
         name, account = pod["metadata"]["name"], pod["spec"]["serviceAccountName"]
         if self.accounts is not None and account not in self.accounts:
             text = f'error looking up service account {namespace}/{account}: serviceaccount "{account}" not found'

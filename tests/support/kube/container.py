@@ -20,6 +20,7 @@ from pathlib import Path
 from lite.aio.tasks import Job, Jobs, spawn
 from tests.support.kube import descriptors, times
 from tests.support.kube.crilog import LogWriter
+from tests.support.kube.leftovers import MARKER, sweep
 
 STDOUT, STDERR = 1, 2  # as channels of an attach
 _NAMES = {STDOUT: "stdout", STDERR: "stderr"}
@@ -36,6 +37,7 @@ class Plan:
     tty: bool
     stdin: bool
     stdin_once: bool
+    mark: str  # in the environment of all its processes; nobody else's begins so
 
 
 class StartFailed(Exception):
@@ -81,7 +83,12 @@ class Container:
         self._far.close()
         for fd in set(theirs):
             os.close(fd)
-        launch = {"argv": self.plan.argv, "env": dict(self.plan.env), "cwd": self.plan.cwd, "tty": self.plan.tty}
+        launch = {
+            "argv": self.plan.argv,
+            "env": dict(self.plan.env) | {MARKER: self.plan.mark},
+            "cwd": self.plan.cwd,
+            "tty": self.plan.tty,
+        }
         self._control.sendall(json.dumps(launch | {"fds": theirs}).encode() + b"\n")
         self._control.setblocking(False)
         for channel, fd in self._outputs.items():
@@ -110,8 +117,8 @@ class Container:
                 self._control.shutdown(socket.SHUT_RDWR)
             if self._listening is not None:
                 await asyncio.shield(self._listening)
-            if self._shim is not None:
-                await asyncio.to_thread(self._shim.wait)
+            if self._shim is not None and await asyncio.to_thread(self._shim.wait) != 0:
+                await asyncio.to_thread(sweep, self.plan.mark)
             await self._pumps.join()
             self._control.close()
             self._far.close()

@@ -6,7 +6,6 @@ import asyncio
 import fnmatch
 import os
 import shutil
-import signal
 import sys
 import uuid
 from contextlib import suppress
@@ -18,10 +17,10 @@ from lite.aio.tasks import Jobs
 from tests.support.kube import podstatus, scheduling, times, volumes
 from tests.support.kube.container import Container, Plan, StartFailed
 from tests.support.kube.expansion import expand
+from tests.support.kube.leftovers import sweep
 from tests.support.kube.store import Store
 
 Json = dict[str, Any]
-MARKER = "QD_FAKE_CLUSTER"  # in the environment of every process of a container: the id of its cluster
 _MESSAGE = 4096  # bytes of a termination message
 
 
@@ -278,7 +277,6 @@ class PodLife:
         } | ({"TERM": "xterm"} if container.get("tty") else {})
         for name, value in volumes.environment(self._store, pod, container):
             names[name] = paths.replace(expand(value, names))
-        names[MARKER] = self._kubelet.id
         words = [*(container.get("command") or []), *(container.get("args") or [])]
         cwd = paths.replace(container.get("workingDir") or "")
         if not cwd or not Path(cwd).is_dir():
@@ -291,6 +289,7 @@ class PodLife:
             tty=bool(container.get("tty")),
             stdin=bool(container.get("stdin")),
             stdin_once=bool(container.get("stdinOnce")),
+            mark=f"{self._kubelet.id}.{self.uid}.{container['name']}",
         )
 
     async def _running(self) -> None:
@@ -413,16 +412,6 @@ class PodLife:
         if (pod := self.pod()) is not None:
             self._store.remove("pods", pod)
         return False
-
-
-def sweep(identity: str) -> None:
-    """Kill what carries the cluster's marker in its environment, should a shim have died before its container."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) <= 1:
-            continue
-        with suppress(OSError):
-            if f"{MARKER}={identity}".encode() in (entry / "environ").read_bytes().split(b"\0"):
-                os.kill(int(entry.name), signal.SIGKILL)
 
 
 def _any(patterns: set[str], image: str) -> bool:
