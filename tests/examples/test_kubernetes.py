@@ -9,6 +9,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.examples.project import EXAMPLES, ROOT, Project
 from tests.support.kube.control import RemoteCluster
 from tests.support.kubernetes_role import role_rules, role_verbs
 from tests.support.kustomize import render
+from tests.support.redis_server import RedisServer, installed
 
 Json = dict[str, Any]
 
@@ -288,6 +290,64 @@ def test_the_laptop_s_plan_runs_in_pods(example: Callable[[str], Project], tmp_p
     assert report["output"].startswith("seen from a pod with a terminal, Linux"), report
     assert ("pods/attach", "create") in used
     assert used <= role_verbs()
+
+
+@pytest.mark.slow
+def test_orchestrators_and_workers_are_what_the_manifests_make_of_them(tmp_path: Path) -> None:
+    """One of each on this machine, with the arguments, configuration, rights and hooks of the cluster's."""
+    if not installed():
+        pytest.skip("redis-server is not installed")
+    objects = render(ALL["base"])
+    containers = {
+        one["metadata"]["name"]: one["spec"]["template"]["spec"]["containers"][0] for one in workloads(objects)
+    }
+    (config,) = of(objects, "ConfigMap")
+    with (
+        ExitStack() as stack,
+        RemoteCluster(tmp_path / "cluster", namespace="quarterdeck-agents") as cluster,
+    ):
+        (tmp_path / "redis").mkdir()
+        redis = RedisServer(tmp_path / "redis", requirepass="hidden").start()
+        stack.callback(redis.stop)
+        cluster.service_accounts(["agent"])
+        projects = {}
+        try:
+            for name, container in containers.items():
+                (tmp_path / name).mkdir()
+                projects[name] = project = Project(tmp_path / name, "06_kubernetes")
+                project.env |= {
+                    "QD_BACKEND": redis.url.replace("//", f"//:{redis.password}@"),
+                    "QD_HOME": str(project.path / ".quarterdeck"),
+                    "KUBECONFIG": str(tmp_path / "nothing"),
+                }
+                (project.path / "quarterdeck.yaml").write_text(config["data"]["quarterdeck.yaml"])
+                if name == "worker":
+                    project.env["KUBECONFIG"] = cluster.kubeconfig(name, rules=role_rules())
+                words = [word.replace("$(POD_IP):8700", "127.0.0.1:0") for word in container["args"][2:]]
+                project.qd("up", "--detach", *words)
+            orchestrator, worker = projects["orchestrator"], projects["worker"]
+            orchestrator.qd("submit", "--wait", "--name", "pod", "--", "sh", "-c", 'echo "pod says hello"; env')
+            log = orchestrator.qd("logs", "pod")
+            assert "pod says hello" in log
+            assert "QD_BACKEND" not in log
+            assert "hidden" not in log
+
+            hooks = containers["worker"]["lifecycle"]
+            env = worker.env | {"HOME": str(worker.path)}
+            assert run_hook(hooks["preStop"], env) == 0
+            (there,) = orchestrator.ask("workers")
+            assert there["cordoned"]
+            assert run_hook(hooks["postStart"], env) == 0
+            (there,) = orchestrator.ask("workers")
+            assert not there["cordoned"]
+            assert run_hook(hooks["postStart"], env) == 0
+        finally:
+            for project in projects.values():
+                project.close()
+
+
+def run_hook(hook: Json, env: dict[str, str]) -> int:
+    return subprocess.run(hook["exec"]["command"], env=env, timeout=60, check=False, capture_output=True).returncode
 
 
 def test_the_laptop_s_configuration_is_read() -> None:
