@@ -155,7 +155,10 @@ class Agent:
                 self.ask(argument.split("+"))
             case "taken-back":
                 self.send(id="a", method=ASKED["command"][0], params=ASKED["command"][1])
+                gate = Path(f"{self.notes}.gate")  # a pipe: until the test has seen the question, and its end
+                gate.read_bytes()
                 self.tell("serverRequest/resolved", requestId="a")
+                gate.read_bytes()
             case "work":
                 self.work()
             case "cancel" | "stubborn" | "unsaid":
