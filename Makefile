@@ -33,7 +33,7 @@ demo: $(STAMP)       ## run the example plan in live terminals (ARGS=--headless 
 	@$(BIN)/python examples/demo.py $(ARGS)
 
 test: $(STAMP) check ## all checks and the test suite (ARGS are passed to pytest)
-	@.ci/programs tmux vim less htop redis-server
+	@.ci/programs tmux vim less htop redis-server busybox
 	@$(BIN)/python .ci/binary/build.py --only-tools
 	$(BIN)/python -m pytest -n 3 --dist loadfile $(addprefix --ignore=,$(ALONE)) $(ARGS) || test $$? = $(NONE)
 	$(BIN)/python -m pytest $(ALONE) $(ARGS) || test $$? = $(NONE)
