@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,12 @@ class ProviderContract:
         assert provider.name, "it has no name"
         able = provider.capabilities()
         assert able.default_mode in able.modes, f"its default mode {able.default_mode!r} is not one of {able.modes}"
+
+    def test_the_variables_it_owns_are_names(self, provider: Provider) -> None:
+        able = provider.capabilities()
+        for name in (*able.env_owned, *able.login_env):
+            assert re.fullmatch(r"[A-Za-z_*][A-Za-z0-9_*]*", name), f"{name!r} is no variable's name"
+            assert name.strip("*"), "every variable would be its own"
 
     def test_a_launch_is_a_pure_function_of_the_request(self, provider: Provider, request_: Request) -> None:
         provider.validate(request_)

@@ -105,6 +105,11 @@ class Raw(Reader):
             yield replace(event, data={"raw": raw})
 
 
+class Greedy(Good):
+    def capabilities(self) -> Capabilities:
+        return Capabilities(modes=("headless",), events=True, env_owned=("*",))
+
+
 class Sloppy(Good):
     def validate(self, request: Request) -> None:
         check_mode(request, self.capabilities(), self.name)
@@ -156,10 +161,11 @@ def test_it_has_nothing_against_a_good_one(transcript: Transcript) -> None:
         (reading(Trusting), {"a_value_of_another_shape_is_survived"}),
         (reading(Deaf), {"success_needs_exit_0_and_no_signal"}),
         (reading(Raw), {"it_reads_the_same_however_it_is_cut", "every_object_of_json_is_taken"}),
+        (Greedy(), {"the_variables_it_owns_are_names"}),
         (Sloppy(), {"an_unknown_option_is_refused_by_name"}),
         (Counting(), {"a_launch_is_a_pure_function_of_the_request"}),
     ],
-    ids=["unsteady", "hasty", "trusting", "deaf", "raw", "sloppy", "counting"],
+    ids=["unsteady", "hasty", "trusting", "deaf", "raw", "greedy", "sloppy", "counting"],
 )
 def test_it_finds_what_is_wrong(provider: Good, found: set[str], transcript: Transcript) -> None:
     assert found <= complaints(provider, transcript)
