@@ -57,6 +57,21 @@ async def test_a_deadline(cluster: FakeCluster, ask: Asker) -> None:
     assert cluster.pod("p")["status"]["reason"] == "DeadlineExceeded"
 
 
+async def test_a_deadline_counts_while_the_image_is_waited_for(cluster: FakeCluster, ask: Asker) -> None:
+    cluster.hold_image("*")
+    await ask.create("p", *SLEEP, activeDeadlineSeconds=1)
+    assert await cluster.until_phase("p", "Running", "Failed") == "Failed"
+    assert cluster.pod("p")["status"]["reason"] == "DeadlineExceeded"
+
+
+async def test_refused_by_its_node(cluster: FakeCluster, ask: Asker) -> None:
+    cluster.reject("OutOfcpu")
+    await ask.create("p", *SLEEP)
+    assert await cluster.until_phase("p", "Running", "Failed") == "Failed"
+    assert cluster.pod("p")["status"]["reason"] == "OutOfcpu"
+    assert "containerStatuses" not in cluster.pod("p")["status"]
+
+
 async def test_deleted_with_its_grace(cluster: FakeCluster, ask: Asker) -> None:
     """The object stays until the program has ended, and says when that is at the latest."""
     await ask.run("p", *HEEDS)

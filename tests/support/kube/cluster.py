@@ -323,6 +323,10 @@ class FakeCluster:
             patterns.discard(pattern)
         self.store.touch()
 
+    def reject(self, reason: str = "OutOfcpu", message: str = "Node didn't have enough resource: cpu") -> None:
+        """Pods that get a node are refused there: Failed with that reason, without a container; "" ends that."""
+        self.kubelet.rejection = (reason, message) if reason else ("", "")
+
     def unschedulable(self, reason: str = "0/1 nodes are available: 1 Insufficient cpu.") -> None:
         """No pod gets a node from now on; "" ends that."""
         self.kubelet.hindrance = reason
@@ -346,10 +350,11 @@ class FakeCluster:
         for running in self._life(name).containers.values():
             running.kill()
 
-    def evict(self, name: str, message: str = "The node was low on resource: memory.") -> None:
-        """By the kubelet of a node under pressure: Failed, Evicted; the object stays."""
+    def evict(self, name: str, message: str = "The node was low on resource: memory.", reason: str = "Evicted") -> None:
+        """By the kubelet of a node under pressure: Failed, Evicted; the object stays. `reason`: Terminated, where the
+        machine is shut down in order."""
         self.api.pods.disrupt(self.pod(name), "TerminationByKubelet", message)
-        self._life(name).end("Evicted", message)
+        self._life(name).end(reason, message)
 
     def expire(self, name: str) -> None:
         """Its active deadline is over now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 
 from tests.support.kube.cluster import FakeCluster
 from tests.support.kube.control import RemoteCluster
+
+if not sys.platform.startswith("linux"):
+    pytest.skip("the fake cluster looks after its processes by /proc", allow_module_level=True)
 
 
 @pytest.fixture

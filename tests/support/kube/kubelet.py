@@ -34,6 +34,7 @@ class Kubelet:
         self.broken: set[str] = set()  # that cannot be pulled
         self.absent: set[str] = set()  # that are on no node
         self.hindrance = ""  # the scheduler's message for every pod
+        self.rejection = ("", "")  # reason and message for every pod that gets to its node
         self.lost: set[str] = set()  # names of nodes
         self.claims_held = False
         self._jobs = Jobs("fake kubelet")
@@ -84,6 +85,7 @@ class PodLife:
         self._kubelet = kubelet
         self._store = kubelet.store
         self._folder = kubelet.folder / "pods" / self.uid
+        self._begun = 0.0  # when its node heard of it, by the loop's clock
         self._stop_at: float | None = None  # when it is killed
         self._grace: int | None = None
         self._killed = False
@@ -167,11 +169,13 @@ class PodLife:
     async def _made(self) -> bool:
         """Image, volumes, environment; then the containers run. False when the pod has gone or ended before."""
         said = ("", "-")
+        self._begun = asyncio.get_running_loop().time()
+        self.ending = self._kubelet.rejection
         while (pod := self.pod()) is not None:
             if pod["metadata"].get("deletionTimestamp") and self.reachable:
                 self._store.remove("pods", pod)
                 return False
-            if self.ending[0]:
+            if self.ending[0] and self.reachable:
                 self.change(self._finished)
                 return await self._removed()
             reason, message = "ContainerCreating", ""
@@ -183,7 +187,10 @@ class PodLife:
             if (reason, message) != said:
                 said = (reason, message)
                 self._say_waiting(reason, message)
-            await self._store.changed(partial(self._caused, self._causes()))
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._deadline()):
+                    await self._store.changed(partial(self._caused, self._causes()))
+            self._expire()
         return False
 
     def _say_waiting(self, reason: str, message: str) -> None:
@@ -306,10 +313,9 @@ class PodLife:
 
     async def _until_ended(self) -> None:
         loop = asyncio.get_running_loop()
-        begun = loop.time()
         while self._over != set(self.containers):
-            self._watch_over(begun)
-            due = [self._stop_at, self._deadline(begun)]
+            self._watch_over()
+            due = [self._stop_at, self._deadline()]
             left = [at - loop.time() for at in due if at is not None and at > loop.time()]
             state = self._seen()
             with suppress(TimeoutError):
@@ -327,13 +333,18 @@ class PodLife:
     def _differs(self, state: tuple[object, ...]) -> bool:
         return self._seen() != state
 
-    def _deadline(self, begun: float) -> float | None:
+    def _deadline(self) -> float | None:
         pod = self.pod()
         if pod is None or self.ending[0] or (seconds := pod["spec"].get("activeDeadlineSeconds")) is None:
             return None
-        return begun + float(seconds)
+        return self._begun + float(seconds)
 
-    def _watch_over(self, begun: float) -> None:
+    def _expire(self) -> None:
+        deadline = self._deadline()
+        if deadline is not None and asyncio.get_running_loop().time() >= deadline:
+            self.ending = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+
+    def _watch_over(self) -> None:
         """Terminate or kill what is due."""
         if not self.reachable or self._killed:
             return
@@ -342,13 +353,11 @@ class PodLife:
         if pod is None:
             self._kill()
             return
-        deadline = self._deadline(begun)
-        if deadline is not None and now >= deadline:
-            self.ending = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+        self._expire()
         grace = pod["metadata"].get("deletionGracePeriodSeconds")
         if grace is None and self.ending[0]:
             # Under pressure of its node a pod gets no time; past its deadline it gets its own.
-            grace = 0 if self.ending[0] == "Evicted" else pod["spec"]["terminationGracePeriodSeconds"]
+            grace = pod["spec"]["terminationGracePeriodSeconds"] if self.ending[0] == "DeadlineExceeded" else 0
         if grace is None:
             return
         if grace != self._grace:
