@@ -217,6 +217,8 @@ class PidOne:
 
     def _turn(self, *more: int, writing: bool = False) -> bool:
         """Waits a second at most, for what it prints or for `more`, and reads. False when nothing more will come."""
+        if not (self._streams or more or writing):
+            return False
         ready, _, _ = select.select([*self._streams, *more], [self.stdin] if writing else [], [], 1.0)
         for fd in set(ready) - set(more):
             try:
