@@ -143,4 +143,4 @@ class Registry:
 
 def _offers(can: ExecutorCapabilities) -> bool:
     """May an orchestrator choose it? Calls without a program run wherever the task is."""
-    return can.terminal and not can.problem
+    return (can.terminal or can.signals) and not can.problem

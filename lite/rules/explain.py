@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lite.model.session import Activity
 from lite.model.task import MAX_FAULTS, Reason, State, Task
 from lite.rules.hindrances import Evidence, Hindrance, hindrances
+from lite.rules.pick import PODS, chosen_in
 from lite.rules.place import place
 from providers.durations import span
 
@@ -178,6 +179,15 @@ def _always(task: Task, evidence: Evidence) -> Iterator[str]:
         yield f"touches {', '.join(spec.touches)}"
     if task.assigned:
         yield f"placed on worker {task.assigned}" + (f": {task.assigned_why}" if task.assigned_why else "")
+    if executor := _executor(task):
+        chosen = chosen_in(task.assigned_why)
+        instead = chosen == PODS and executor != PODS
+        yield f"runs in executor {executor}" + (f" instead of {PODS}, which had no place for it" if instead else "")
+
+
+def _executor(task: Task) -> str:
+    """Which one has its session; "" when none, or not one of ours."""
+    return task.handle.partition(":")[0] if task.state is State.RUNNING and task.handle[:1].isalpha() else ""
 
 
 def _line(text: str) -> str:
