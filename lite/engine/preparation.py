@@ -155,6 +155,7 @@ def _ask(
     context: Context, spec: TaskSpec, attempt: int, prompt: str, resume: str = "", executor: str = LOCAL
 ) -> Request:
     agent = context.agent(spec.agent, spec.provider)
+    pods = (agent.kubernetes or context.settings.kubernetes) if executor == PODS else None
     return Request(
         task=spec.id,
         attempt=attempt,
@@ -162,18 +163,13 @@ def _ask(
         prompt=prompt,
         argv=spec.command,
         http=spec.http,
-        cwd=spec.cwd,
+        cwd=(pods.workdir if pods else "") or spec.cwd,
         model=agent.model,
         resume=resume,
         options=agent.options,
-        python=_program(context, agent, executor),
+        python=(pods.program,) if pods else _SELF,
         at=context.clock.now(),
     )
-
-
-def _program(context: Context, agent: Agent, executor: str) -> tuple[str, ...]:
-    pods = agent.kubernetes or context.settings.kubernetes
-    return (pods.program,) if pods is not None and executor == PODS else _SELF
 
 
 def output_path(directory: str | os.PathLike[str]) -> Path:
