@@ -1,8 +1,8 @@
 """Any agent that speaks the Agent Client Protocol: `command` starts it, the driver converses with it.
 
 Such an agent works in the task's directory by itself; it is offered neither our files nor our terminals, and may ask
-its user. It goes on with an earlier conversation when it says that it can. Where its configuration and its login are only
-it knows: its own variables, in `env`, give them another place.
+its user. It goes on with an earlier conversation when it says that it can. Where its configuration and its login are
+only it knows: its own variables, in `env`, give them another place.
 """
 
 from __future__ import annotations
