@@ -164,8 +164,13 @@ async def test_an_attach_to_a_lost_node_falls_silent(cluster: FakeCluster, ask: 
         await socket.send(b"\x00b\n")
         await (await socket.ping())  # the API server is there, and what was sent has arrived
         assert b"b" not in cluster.log("p")
+        await cluster.type("p", "c\n")
+        await cluster.until_log("p", "c")
+        await (await socket.ping())
         async with ask.attach("p") as second:
             assert "no route to host" in json.loads((await to_the_end(second))[3])["message"]
+        cluster.cut_connections()
+        assert await to_the_end(socket) == {}
 
 
 async def test_a_followed_log_ends_with_the_program(cluster: FakeCluster, ask: Asker) -> None:

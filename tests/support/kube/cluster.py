@@ -341,6 +341,10 @@ class FakeCluster:
             life.reasons[container] = "OOMKilled"
             running.kill()
 
+    async def type(self, name: str, text: str) -> None:
+        """Into the stdin of its first container, past the API: as a second person attached to it."""
+        await self._container(name).type(text.encode())
+
     async def oom_child(self, name: str) -> bool:
         """A process under PID 1 is killed; the pod runs on and says nothing of it."""
         return await self._container(name).kill_child()
