@@ -23,7 +23,7 @@ for _name, _sub in {
 }.items():
     (_base / _sub).mkdir(mode=0o700)
     os.environ[_name] = str(_base / _sub)
-for _name in [name for name in os.environ if name.startswith("QD_")]:
+for _name in [name for name in os.environ if name.startswith("QD_") and not name.startswith("QD_TEST_")]:
     del os.environ[_name]
 os.environ["GIT_CONFIG_GLOBAL"] = str(_base / "gitconfig")
 (_base / "gitconfig").write_text(

@@ -32,7 +32,7 @@ class Harbour:
         self.root, self.cluster = root, cluster
         self.desk = Desk(root)
         self.home = Home(root / "home")
-        self.kube = Kubernetes(image="agent:1", kubeconfig=cluster.kubeconfig("qd"), **settings)
+        self.kube = Kubernetes(**{"image": "agent:1", "kubeconfig": cluster.kubeconfig("qd"), **settings})
         self.executors: list[KubernetesExecutor] = []
         self.inners: dict[KubernetesExecutor, LocalExecutor] = {}
         self.count = 0
