@@ -32,6 +32,8 @@ _EXIT_SECONDS = 2.0  # from its last word to its exit
 _WORDS_KEPT = 2_000  # characters of stderr in a message
 _DENIED = "This was not allowed. Go on without it, as far as that is possible."
 
+_UNANSWERED = "Nobody answers that. Decide for yourself."
+
 
 def begin(spec: Spec, agent: Agent, desk: Desk, lines: Lines) -> OpenCode:
     return OpenCode(spec, agent, desk, lines)
@@ -170,10 +172,9 @@ class OpenCode:
         match kind:
             case "server.connected":
                 await (self._catch_up() if self._prompted else self._prompt())
-            case "permission.asked":
-                self._ask(properties, question=False)
-            case "question.asked":
-                self._ask(properties, question=True)
+            case "permission.asked" | "question.asked":
+                self._ask(properties, question=kind == "question.asked")
+                await asyncio.sleep(0)  # it is told in its place among the events
             case "permission.replied" | "question.replied" | "question.rejected":
                 self._settled(text_of(properties.get("requestID")))
             case "session.idle" | "session.error" if ours:
@@ -243,10 +244,9 @@ class OpenCode:
             answer = await self._desk.ask("question", question_text(asked), options, {}, request, free=free)
             if answer.decision == "cancel":
                 return
-            if answer.decision != "answer":
-                await self._reply(f"/question/{ident}/reject", None)
-                return
-            answers.append(words_of(answer.text, asked))
+            # dismissed it would stop there, as after a refusal without a word
+            words = answer.text if answer.decision == "answer" else answer.text or _UNANSWERED
+            answers.append(words_of(words, asked))
         await self._reply(f"/question/{ident}/reply", {"answers": answers})
 
     async def _reply(self, path: str, body: Any) -> None:
