@@ -144,7 +144,7 @@ def test_other_input(pod: Pod, tty: bool, stdin: str | InFolder, seen: bytes) ->
 def test_keys_that_interrupt_reach_a_program_as_they_should(pod: Pod, key: bytes, number: int) -> None:
     with pod("sh", "-c", "trap 'echo caught; exit 7' INT QUIT; echo up; read line", tty=True) as one:
         one.go(go(MARK)).shows(b"up").send(key)
-        assert one.end() == 7
+        assert one.end(again=key) == 7
         assert one.told() == Ended(7)
 
 

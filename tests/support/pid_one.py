@@ -95,6 +95,8 @@ class PidOne:
 
         def become() -> None:
             prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):  # of tests in the background they are ignored
+                signal.signal(number, signal.SIG_DFL)
             if tty:
                 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
@@ -195,12 +197,16 @@ class PidOne:
         self.until(lambda: text in self.printed())
         return self
 
-    def end(self) -> int:
-        """Its exit code. What it left running is killed, as it is with a container; then everything printed is read."""
+    def end(self, again: bytes = b"") -> int:
+        """Its exit code. `again` is typed every second: a shell may overlook a signal just before it begins to read.
+        What it left running is killed, as it is with a container; then everything printed is read."""
         deadline = time.monotonic() + SECONDS
         while self._process.poll() is None:
             assert time.monotonic() < deadline, (bytes(self.out[-2000:]), bytes(self.err[-2000:]), self.members())
+            before = len(self.out)
             self._turn(self._end)
+            if again and len(self.out) == before and self._process.poll() is None:
+                self.send(again)
         self._clear()
         while self._turn():
             assert time.monotonic() < deadline, (bytes(self.out[-2000:]), bytes(self.err[-2000:]), self.members())

@@ -91,6 +91,7 @@ exec 4>&2 8<>"$_qd_dir/alive"
 exec 2>/dev/null # a shell tells of children that were killed
 /bin/sh -c '_qd_start=$1; shift; /bin/sh -c "$_qd_start" "$0" "$@"; :' \
     qd "$_qd_start" "$_qd_dir" "$_qd_run" "$_qd_in" "$_qd_program_path" "$@"
+trap '' HUP INT QUIT # before there is a reader: bash lets its interrupt through
 exec 2>&4 4>&-
 _qd_pid=
 until read -r _qd_pid <&8; do :; done # cut short by a TERM only
@@ -98,7 +99,7 @@ _qd_pass() { [ "$_qd_pid" = end ] || kill -TERM "$_qd_pid" 2>/dev/null; }
 trap _qd_pass TERM
 [ -z "$_qd_stop" ] || _qd_pass
 (
-    trap '' HUP TERM
+    trap '' TERM
     exec 7<"$_qd_dir/alive" 8>&-
     read -r _qd_word <&7
 ) &
