@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lite.aio import probe
+from lite.aio.tasks import spawn
 from lite.executors.kubernetes import outcomes
 from lite.executors.kubernetes.failures import PodRefused
 from lite.model.task import OutcomeKind, Reason
@@ -163,8 +164,9 @@ async def test_it_ends_while_the_api_server_is_away(harbour: Harbour, tmp_path: 
 
 async def test_a_version_that_is_too_old_is_listed_again(harbour: Harbour) -> None:
     handle = await begun(harbour)
-    listed = probe.reached("kubernetes.expired")
+    expired, listed = spawn(probe.reached("kubernetes.expired")), spawn(probe.reached("kubernetes.listed"))
     harbour.cluster.compact(watching=True)
+    await expired
     await listed
     harbour.cluster.kill(pod_of(handle))
     assert await ends(harbour, handle) == (INFRA, outcomes.KILLED)

@@ -55,12 +55,19 @@ class World:
     def connect(self) -> None:
         self.connected = self.connected or self.asked
 
-    def read(self, pieces: int = 7) -> None:
+    def read(self, pieces: int = 7, meanwhile: bytes = b"") -> None:
+        """`meanwhile` is printed, and arrives, while the log is on its way."""
         held, text = self.splice.held, b"".join(record.shown for record in self._log.records)
         self.splice.begin_log()
+        if meanwhile:
+            self.write(meanwhile)
+            self.deliver(len(self.line))
         for at in range(0, len(text), pieces):
             self.out += self.splice.log(text[at : at + pieces])
         self.out += self.splice.end_log(held)
+
+    def read_slowly(self, meanwhile: bytes) -> None:
+        self.read(meanwhile=meanwhile)
 
     def finish(self) -> None:
         self._log.end("stdout")
@@ -84,7 +91,7 @@ WILD = st.one_of(WORDS, st.sampled_from([b"\n", b"\r", b"\r\r\n", b"a\n", b"\n\n
 
 def steps(words: st.SearchStrategy[bytes]) -> st.SearchStrategy[list[tuple[str, object]]]:
     step = st.one_of(
-        st.tuples(st.just("write"), words),
+        st.tuples(st.sampled_from(["write", "read_slowly"]), words),
         st.tuples(st.just("deliver"), st.integers(1, 6)),
         st.tuples(st.sampled_from(["cut", "ask", "connect", "read"]), st.none()),
     )
@@ -156,6 +163,30 @@ def test_what_fits_in_two_places_is_not_taken_for_one(world: World) -> None:
     world.deliver(100)
     world.read()
     assert world.splice.live
+
+
+def test_what_was_printed_long_before_is_no_place_to_look_at(world: World) -> None:
+    world.write(b"y\r\n" * 5)
+    world.deliver(100)
+    world.cut()
+    world.ask()
+    world.connect()
+    world.write(b"y\r\n")
+    world.deliver(100)
+    world.read()
+    assert world.splice.live
+    assert world.out == world.printed
+
+
+def test_what_came_while_the_log_was_read_proves_nothing(world: World) -> None:
+    world.cut()
+    world.ask()
+    world.write(b"a\r\nb\r\n")  # missed
+    world.connect()
+    world.read_slowly(b"a\r\nb\r\n")
+    assert not world.splice.live
+    world.read()
+    assert world.out == world.printed
 
 
 def test_a_silent_gap_in_the_middle_of_a_line_can_be_assumed(world: World) -> None:

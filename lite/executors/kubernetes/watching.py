@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 _BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_SETTLED_SECONDS = 5.0  # a watch that lasted so long was a good one
 
 
 class Pods(Protocol):
@@ -52,20 +53,29 @@ class Watching:
         """Feed the reconciler, for ever."""
         failures = 0
         while True:
+            begun = self._clock.monotonic()
             try:
                 if not self._version:
                     await self._list()
-                failures = 0
                 await self._watch()
+                failures = 0 if self._clock.monotonic() - begun > _SETTLED_SECONDS else failures + 1
+                await self._pause(failures)  # a server that ends every watch at once is not asked without end
             except Expired:
                 self._version = ""
                 hit("kubernetes.expired")
+                failures = 0 if self._clock.monotonic() - begun > _SETTLED_SECONDS else failures + 1
+                await self._pause(failures)
             except ExecutorError as error:
                 self._version = ""  # what was missed meanwhile is seen by a new list
                 self._trouble(str(error))
-                pause = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)] * random.uniform(0.8, 1.2)
                 failures += 1
-                await self._clock.sleep(pause)
+                await self._pause(failures)
+
+    async def _pause(self, failures: int) -> None:
+        """In a row, each of them soon after it was begun."""
+        if failures:
+            pause = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS)) - 1]
+            await self._clock.sleep(pause * random.uniform(0.8, 1.2))
 
     async def look(self) -> None:
         """Ask by name for whom the reconciler misses, and collect what is finished; for ever."""
