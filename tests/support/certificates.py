@@ -19,18 +19,14 @@ class Certificates:
 
 
 def issue(folder: Path) -> Certificates:
-    """A new authority and one certificate signed by it, strict enough for Python 3.13. Raises `FileNotFoundError` without `openssl`."""
+    """A new authority and one certificate signed by it, strict enough for Python 3.13. Raises `FileNotFoundError`
+    without `openssl`."""
     made = Certificates(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
     authority, request, names = folder / "ca.key", folder / "request.pem", folder / "names.conf"
     names.write_text(
         "subjectAltName=IP:127.0.0.1,DNS:localhost\nauthorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n"
     )
-    signs = (
-        "-subj",
-        "/CN=test authority",
-        "-addext",
-        "keyUsage=critical,keyCertSign,cRLSign",
-    )
+    signs = ("-subj", "/CN=test authority", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
     _openssl("req", "-x509", *_KEY, "-keyout", authority, "-out", made.ca, "-days", "2", *signs)
     _openssl("req", "-new", *_KEY, "-keyout", made.key, "-out", request, "-subj", "/CN=localhost")
     signing = ("-CA", made.ca, "-CAkey", authority, "-CAcreateserial", "-days", "2", "-extfile", names)
