@@ -40,7 +40,7 @@ test: $(STAMP) check ## all checks and the test suite (ARGS are passed to pytest
 
 test-real: $(STAMP)  ## the real agent programs, from npm, against our own model server (AGENTS="claude codex": only these)
 	@$(BIN)/python -m tests.real.install $(AGENTS)
-	REAL_AGENTS="$(AGENTS)" $(BIN)/python -m pytest -m real -n 3 --dist worksteal tests/real $(ARGS)
+	REAL_AGENTS="$(AGENTS)" $(BIN)/python -m pytest -m real -n 4 --dist worksteal tests/real $(ARGS)
 
 check: $(STAMP)      ## format, lint, types, layers
 	$(BIN)/ruff format --check .
