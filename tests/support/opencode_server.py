@@ -100,10 +100,11 @@ class Handler(BaseHTTPRequestHandler):
         self._send(*self.script.answer(method, path, json.loads(body) if body else None))
 
     def _send(self, status: int, said: Any) -> None:
-        data = here(json.dumps(said)).encode()
+        data = b"" if status == 204 else here(json.dumps(said)).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
+        if status != 204:
+            self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
 
