@@ -162,6 +162,7 @@ class PodSession:
             log.warning("pod %s: its bridge ended (%s); another takes over", self.parts.pod, ended.detail or ended.kind)
             why = "its bridge ends again and again" if died > _NEW_BRIDGES else await self._new_bridge()
             if why:
+                log.warning("pod %s is given up: %s", self.parts.pod, why)
                 await self.remove(1)
                 await self._pod_over()
                 return Outcome(OutcomeKind.UNEXECUTABLE, Reason.LOST, why)
@@ -226,11 +227,11 @@ class PodSession:
         if self.pod.hidden and self.secrets is None:
             return "its bridge died, and what has to be hidden in its output is not known to this supervisor"
         directory = self.parts.directory
-        remove_file(directory, _EXIT)
         with suppress(ExecutorError):
             await self._place.inner.destroy(self.inner)
 
         async def record(handle: str) -> None:
+            remove_file(directory, _EXIT)  # not before the next holder is there: without one, its absence means a death
             write_file(directory, INNER, handle.encode())
 
         request = bridge_request(self._place.command, self.parts.session, self.pod, directory, self.secrets or ())

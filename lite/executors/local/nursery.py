@@ -192,6 +192,8 @@ class Nursery:
             held = self._holders.pop(pid, None)
             if held is not None:
                 session, directory = held
+                if any(other == session for other, _ in self._holders.values()):
+                    continue  # it had ended, and another goes on in its folder
                 if exitfile.read_exit(directory) is None:
                     self._lose(session, directory)
                 elif session in self._waiters:
