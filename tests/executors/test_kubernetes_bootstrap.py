@@ -180,7 +180,7 @@ def test_a_program_may_ignore_term_any_number_of_times(pod: Pod, tty: bool) -> N
         for count in (1, 2, 3):
             one.term()
             one.send(b"\n")
-            one.shows(b"term %d" % count)
+            one.shows(b"term %d" % count, again=b"\n")
         with suppress(BrokenPipeError):  # where the signal ended its last `read`
             one.send(b"\n")
         assert one.end() == 4
@@ -248,6 +248,23 @@ def test_when_its_own_shell_is_killed_nobody_knows_how_it_ended(pod: Pod, tty: b
         assert told is not None
         assert told.lost
         assert one.output() == End(None, None)
+
+
+@every_shell
+@with_and_without_a_terminal
+def test_what_is_sent_to_all_of_them_ends_nobody_but_the_program(pod: Pod, tty: bool) -> None:
+    """As a terminal sends an interrupt, and a program that means well a TERM to its whole group."""
+    with pod(
+        "sh", "-c", 'trap : HUP INT QUIT TERM; echo up; until [ "$line" = end ]; do read line; done', tty=tty
+    ) as one:
+        one.go(go(MARK)).shows(b"up")
+        reader = one.reader()
+        for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+            for pid in [pid for pid in one.members() if pid != one.pid] + [reader]:
+                os.kill(pid, signum)
+        one.send(b"\nend\n")
+        assert one.end(again=b"end\n") == 0
+        assert one.told() == Ended(0)
 
 
 @every_shell
@@ -367,6 +384,7 @@ def test_quoting(words: list[bytes]) -> None:
         {"env": {"A B": "x"}},
         {"env": {"A;rm": "x"}},
         {"env": {"IFS": "x"}},
+        {"env": {"PATH": "x"}},
         {"env": {"_qd_dir": "x"}},
         {"argv": ("a\0",)},
         {"files": {"../x": b""}},

@@ -146,6 +146,19 @@ class PidOne:
                 continue
         return found
 
+    def reader(self) -> int:
+        """The shell that waits for the program's end on behalf of the first."""
+        found: list[int] = []
+
+        def there() -> bool:
+            members = self.members()
+            first = members[self.pid].argv
+            found[:] = [pid for pid, one in members.items() if one.parent == self.pid and one.argv == first]
+            return bool(found) and _is_reading(found[0])
+
+        self.until(there)
+        return found[0]
+
     def find(self, *argv: str) -> int:
         """The pid of the member with these arguments."""
         wanted = [word.encode() for word in argv]
@@ -162,11 +175,15 @@ class PidOne:
             except BlockingIOError:
                 continue
 
-    def until(self, found: Callable[[], bool]) -> None:
+    def until(self, found: Callable[[], bool], again: bytes = b"") -> None:
+        """`again`: as of `end`."""
         deadline = time.monotonic() + SECONDS
         while not found():
+            before = len(self.out)
             assert time.monotonic() < deadline, (bytes(self.out[-2000:]), bytes(self.err[-2000:]), self.members())
             assert self._turn() or found(), (bytes(self.out[-2000:]), bytes(self.err[-2000:]))
+            if again and len(self.out) == before:
+                self.send(again)
 
     def hang_up(self) -> None:
         """The end of its stdin, where that is a pipe."""
@@ -193,8 +210,8 @@ class PidOne:
         """What the program itself printed so far."""
         return bytes(self.out[self._begun() :]).partition(bootstrap.end_opening(MARK))[0]
 
-    def shows(self, text: bytes) -> Self:
-        self.until(lambda: text in self.printed())
+    def shows(self, text: bytes, again: bytes = b"") -> Self:
+        self.until(lambda: text in self.printed(), again)
         return self
 
     def end(self, again: bytes = b"") -> int:
@@ -238,3 +255,10 @@ class PidOne:
                 if fd != self.stdin:
                     os.close(fd)
         return bool(self._streams)
+
+
+def _is_reading(pid: int) -> bool:
+    """Has it got as far as having opened what it waits for, and nothing else of that?"""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/fd/7").readlink().name == "alive" and not Path(f"/proc/{pid}/fd/8").exists()
+    return False

@@ -30,7 +30,21 @@ READY: Final = b"\x1b_qd;ready\x1b\\\n"
 _STOP = b"\x1b\\"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _SHELL_OWN = frozenset(
-    {"IFS", "LC_ALL", "OPTIND", "OPTARG", "PPID", "PS4", "LINENO", "UID", "EUID", "GROUPS", "SHELLOPTS", "BASHOPTS"}
+    {
+        "PATH",
+        "IFS",
+        "LC_ALL",
+        "OPTIND",
+        "OPTARG",
+        "PPID",
+        "PS4",
+        "LINENO",
+        "UID",
+        "EUID",
+        "GROUPS",
+        "SHELLOPTS",
+        "BASHOPTS",
+    }
 )
 _MARK = re.compile(r"[0-9a-f]{32}\Z")
 _SIGNALS = range(129, 193)  # exit codes by which sh tells of signals

@@ -8,7 +8,6 @@
 
 _qd_log=${QD_TERMINATION_LOG-}
 unset QD_TERMINATION_LOG
-_qd_path=$PATH
 _qd_dir=${TMPDIR:-/tmp}/qd-$$
 _qd_umask=$(umask)
 _qd_line='
@@ -110,7 +109,6 @@ trap : TERM
 
 _qd_code=
 read -r _qd_code 2>/dev/null <"$_qd_dir/code" || _qd_code=
-PATH=$_qd_path
 printf '\033_qd;end;%s;%s;' "$_qd_mark" "$_qd_code"
 if [ -f "$_qd_dir/output" ] && command -v base64 >/dev/null 2>&1; then
     head -c 65537 "$_qd_dir/output" | base64
