@@ -22,7 +22,7 @@ from lite.restart import self_command
 from lite.rules.checks import is_owned
 from lite.rules.pick import LOCAL, PODS
 from lite.rules.prompt import render_prompt
-from providers.base import HttpCall, Launch, Parser, Provider, Request
+from providers.base import AgentEvent, Failure, HttpCall, Launch, Parser, Provider, Request, Stream, Verdict
 from providers.errors import ProviderError
 
 log = logging.getLogger(__name__)
@@ -136,15 +136,28 @@ def _check_owned(spec: TaskSpec, agent: Agent, provider: Provider) -> None:
 
 
 def parser_for(context: Context, task: Task, lease: Lease) -> Parser | None:
-    """The parser of a session that was started earlier; None when its output is not structured, or its provider is
-    not to be had any more (then the exit code alone decides)."""
+    """The parser of a session that was started earlier; None when its output is not structured. Should its provider not
+    be to be had any more, nobody can say that a headless agent did its work, whatever its exit code."""
     asked = _ask(context, task.spec, lease.attempt, task.spec.prompt, task.provider_session)
     try:
         provider = context.providers.get(task.spec.provider)
         return provider.parser(asked) if _is_structured(provider.launch(asked), provider) else None
     except ProviderError as error:
         log.warning("%s: %s", task.id, error)
-        return None
+        return _Unread(error.message) if task.spec.mode == "headless" else None
+
+
+class _Unread:
+    """Of output that nobody understands: an exit code of 0 is no success by itself."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def feed(self, _stream: Stream, _data: bytes) -> Sequence[AgentEvent]:
+        return ()
+
+    def end(self, exit_code: int | None, _signal: int | None) -> Verdict:
+        return Verdict(True) if exit_code != 0 else Verdict(False, Failure.NO_RESULT, self._why)
 
 
 def _is_structured(launch: Launch, provider: Provider) -> bool:

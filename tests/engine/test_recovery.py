@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lite.executors.fake import Behaviour
-from lite.model.task import State
+from lite.model.task import Outcome, OutcomeKind, State
+from providers.registry import Registry
 from tests.engine.conftest import Make
+from tests.support.agents import BOT, agent, said, with_agents
 from tests.support.engines import Engine
 from tests.support.history import check_all_ended, check_history
 
@@ -145,3 +149,25 @@ async def test_many_deaths_and_every_attempt_has_one_outcome(make: Make) -> None
     ]
     check_history(events)
     check_all_ended(events)
+
+
+@pytest.mark.parametrize(("code", "reason"), [(0, "no-result"), (3, "exit")])
+async def test_what_nobody_can_read_any_more_is_no_success(make: Make, code: int, reason: str) -> None:
+    outcome = Outcome(
+        OutcomeKind.SUCCEEDED if code == 0 else OutcomeKind.FAILED, "" if code == 0 else "exit", exit_code=code
+    )
+    first = await make(
+        {"*": agent(said("result", "done", ok=True), outcome=outcome, seconds=5)}, settings=with_agents(BOT)
+    )
+    await first.submit("a", agent="bot", prompt="do it", command=())
+    await first.until_started("a")
+    await first.crash()
+    second = first.again()
+    make.made.append(second)  # type: ignore[attr-defined]
+    without = Registry()
+    without.register("shell", second.context.providers.get("shell"))
+    second.context.providers = without
+    await second.start()
+    await second.until_states(a="failed")
+    row = await second.task("a")
+    assert (row.reason, row.exit_code) == (reason, code)
