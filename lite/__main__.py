@@ -7,7 +7,7 @@ import sys
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The exit code. `_nursery`, `_daemon`, `_scripted`, `_drive` and `_pod` are how Quarterdeck starts itself again."""
+    """The exit code. Names that begin with `_` are how Quarterdeck starts itself again."""
     arguments = sys.argv[1:] if argv is None else argv
     part = arguments[0] if arguments else ""
     try:
