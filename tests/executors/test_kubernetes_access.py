@@ -10,13 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from lite.aio import probe
+from lite.aio.tasks import spawn
 from lite.executors.kubernetes.client import KubernetesClient
 from lite.executors.kubernetes.failures import ApiRefused
+from lite.executors.kubernetes.staging import StagingClaims
+from lite.model.kubernetes import StagingVolume
 from lite.model.task import OutcomeKind
 from tests.executors.pods import Harbour, output_of, over, printed
 from tests.support.kube.cluster import FakeCluster
 from tests.support.kube.fixtures import cluster
-from tests.support.kubernetes_role import role_rules
+from tests.support.kubernetes_role import role_rules, role_verbs
 
 __all__ = ["cluster"]
 
@@ -31,14 +35,27 @@ async def harbour(tmp_path: Path, cluster: FakeCluster) -> AsyncIterator[Harbour
         made.desk.kill_all()
 
 
-async def test_the_role_of_the_example_is_enough(harbour: Harbour, tmp_path: Path) -> None:
+async def test_the_role_of_the_example_is_enough_and_no_more_than_that(harbour: Harbour) -> None:
     path = harbour.cluster.kubeconfig("least", rules=role_rules())
-    executor = await harbour.executor(kubeconfig=path)
+    executor = await harbour.executor(kubeconfig=path, finished_ttl_ms=0, staging=StagingVolume())
     handle = await harbour.run("sh", "-c", "echo begun; exec sleep 600", executor=executor)
     await printed(handle, b"begun")
     await executor.stop(handle, grace_ms=500)
     assert (await over(executor, handle)).kind is OutcomeKind.FAILED
     await executor.destroy(handle)
+    handle = await harbour.run("true", executor=executor)
+    await over(executor, handle)
+    gone = spawn(probe.reached("kubernetes.collected"))
+    await executor.destroy(handle)
+    await gone
+
+    claims = StagingClaims(executor.client, harbour.kube, fleet="fleet1")
+    await claims.provide("run1", now=0)
+    assert await claims.volumes()
+    await claims.free("run1", "done")
+    await claims.remove("run1")
+    used = {(f"{kind}/{part}" if part else kind, verb) for verb, _, kind, part in harbour.cluster.used_by("least")}
+    assert used == role_verbs()
 
 
 async def test_without_rights_the_first_pod_says_so(harbour: Harbour) -> None:
