@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +24,7 @@ from tests.support.kube.cluster import FakeCluster
 
 SECONDS = 30.0
 FLEET = "fleet1"
+_OWN = re.compile(rb"\x1b\[2m[^\x1b]*\x1b\[0m\r\n")
 
 
 class Harbour:
@@ -91,7 +93,12 @@ def pod_of(handle: str) -> str:
 
 
 def output_of(handle: str, *streams: int) -> bytes:
-    """All that is recorded of these streams (default: the program's output)."""
+    """All that is recorded of these streams (default: the program's output), without the bridge's own lines."""
+    return _OWN.sub(b"", all_of(handle, *streams))
+
+
+def all_of(handle: str, *streams: int) -> bytes:
+    """All that is recorded."""
     parsed: Handle = parse_handle(handle)
     return recorded(inner_handle(parsed), *streams)
 
@@ -102,7 +109,7 @@ async def over(executor: KubernetesExecutor, handle: str, seconds: float = SECON
 
 async def printed(handle: str, text: bytes, seconds: float = SECONDS) -> bytes:
     """Wait until that is recorded; all that is."""
-    return await until(lambda: output_of(handle), lambda data: text in data, seconds)
+    return await until(lambda: all_of(handle), lambda data: text in data, seconds)
 
 
 async def until(look: Callable[[], Any], good: Callable[[Any], object], seconds: float = SECONDS) -> Any:

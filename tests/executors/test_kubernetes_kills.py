@@ -59,6 +59,16 @@ def bridge_of(harbour: Harbour) -> list[int]:
     return found
 
 
+async def everything_dies(harbour: Harbour) -> None:
+    """All of this side; what one of them was just starting when we looked, too."""
+
+    def left() -> list[int]:
+        harbour.desk.kill_all()
+        return harbour.desk.survivors()
+
+    await until(left, lambda pids: not pids)
+
+
 @pytest.mark.parametrize("cuts", [1, 4])
 async def test_cut_connections_lose_and_repeat_nothing(harbour: Harbour, tmp_path: Path, cuts: int) -> None:
     gate = tmp_path / "gate"
@@ -138,9 +148,7 @@ async def test_everything_on_this_side_dies_and_the_next_supervisor_adopts_the_p
     handle = await harbour.run(*counting(gate, 400), token=3)
     await printed(handle, b"line 199")
     await harbour.executors[0].close()
-    for pid in harbour.desk.survivors():
-        os.kill(pid, signal.SIGKILL)
-    await until(harbour.desk.survivors, lambda pids: not pids)
+    await everything_dies(harbour)
     gate.touch()
     second = await harbour.executor()
     await second.recover(handle, 4)
@@ -193,9 +201,7 @@ async def test_secrets_stay_hidden_behind_a_replaced_bridge_or_the_pod_goes(harb
     handle = await harbour.run("sh", "-c", script, **asked)
     await printed(handle, b"begun")
     await harbour.executors[0].close()
-    for pid in harbour.desk.survivors():
-        os.kill(pid, signal.SIGKILL)
-    await until(harbour.desk.survivors, lambda pids: not pids)
+    await everything_dies(harbour)
     second = await harbour.executor()
     await second.recover(handle, 2)  # it does not know what would have to be hidden
     outcome = await over(second, handle)

@@ -147,6 +147,8 @@ class Bridge:
         if self._copy.output is not None:
             write_file(self._directory, _OUTPUT, self._copy.output)
         message = self._message or ("" if whole else "its log cannot be read: the end of its output is missing")
+        if whole and self._copy.began.is_set() and not self._copy.whole:
+            message = message or "its log was cut by the node: some of its output may be missing"
         write_end(self._directory, EndFile(self._kind, message, self._pod.kept(), self._copy.code))
         return self._code()
 

@@ -36,6 +36,7 @@ class Copy:
         self._lines = asyncio.Event()  # something is held that the log may help with
         self._attached: Attached | None = None
         self._unsent = b""
+        self.whole = True  # nothing of the output was missed
         self._answered = 0  # how often GO was sent, as the log counts
         self._asked = asyncio.Event()
         self._go_at = 0.0  # when GO may be sent (loop's time), should somebody have sent one before us
@@ -79,7 +80,7 @@ class Copy:
         """What the log still has of a container that has ended. False: it cannot be had."""
         for pause in (*_AGAIN_SECONDS, 4.0, 8.0):
             try:
-                await self._read_log()
+                self.whole = (await self._read_log()).begun and self.whole
                 return True
             except (Unreachable, Refused) as error:
                 log.debug("log: %s", error)
@@ -202,11 +203,14 @@ class Copy:
             await asyncio.sleep(_LAG_SECONDS)
             held = splice.held
             try:
-                await self._read_log()
+                head = await self._read_log()
             except (Unreachable, Refused) as error:
                 log.debug("log: %s", error)
             else:
                 self._pass(STDOUT, splice.end_log(held))
+                if not head.begun:  # its beginning was rotated away: what was missed cannot be told any more
+                    self.whole = False
+                    self._pass(STDOUT, splice.assume())
             if not splice.live:
                 await asyncio.sleep(next(pauses, _AGAIN_SECONDS[-1]))
                 self._lines.set()

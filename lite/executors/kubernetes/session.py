@@ -214,6 +214,8 @@ class PodSession:
         end = read_end(self.parts.directory)
         if end is not None and end.kind == LAPSED:  # the pod ended because the bridge ended it
             return Outcome(OutcomeKind.UNEXECUTABLE, Reason.LOST, end.message)
+        if end is not None and end.message:
+            log.warning("pod %s: %s", self.parts.pod, end.message)
         return reported(judged.outcome, end.code if end is not None else None)
 
     async def _pod_over(self) -> None:
