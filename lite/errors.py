@@ -134,6 +134,12 @@ class ExecutorError(QuarterdeckError):
     reason: str = ""
 
 
+class ExecutorUnavailable(ExecutorError):
+    """It gives no answer, or says "later": whatever was asked for is put off, at nobody's cost."""
+
+    code, status = "executor-unavailable", 503
+
+
 class PeerUnavailable(QuarterdeckError):
     """The worker that has (or had) the session cannot be asked."""
 

@@ -96,6 +96,12 @@ def parked_until(verdict: Verdict, now: int, rested: int = 0) -> int | None:
     return now + min(wait, LONGEST_PARKING_MS)
 
 
+def put_off(why: str, now: int, rested: int) -> Outcome:
+    """Of an attempt that could not begin, for a reason which is over some time."""
+    until = parked_until(Verdict(False, after_ms=0), now, rested)
+    return Outcome(OutcomeKind.RESCHEDULED, Reason.PARKED, why, until=until)
+
+
 def _too_large(ended: Outcome, size: int, what: str) -> Outcome:
     return replace(
         ended,

@@ -14,12 +14,20 @@ from lite.engine.accounting import accounted, own_share
 from lite.engine.accounts import hold_for
 from lite.engine.context import Context
 from lite.engine.fence import Fence
-from lite.engine.judgement import Interruption, judge
+from lite.engine.judgement import Interruption, judge, put_off
 from lite.engine.preparation import output_path, parser_for, prepare
 from lite.engine.questions import Questions, text_hash
 from lite.engine.sessions import Sessions
 from lite.engine.transcript import Transcript
-from lite.errors import BackendError, ExecutorError, HandleGone, LeaseLost, OutputTooLarge, QuarterdeckError
+from lite.errors import (
+    BackendError,
+    ExecutorError,
+    ExecutorUnavailable,
+    HandleGone,
+    LeaseLost,
+    OutputTooLarge,
+    QuarterdeckError,
+)
 from lite.model.session import Activity, Status, session_id
 from lite.model.task import MAX_OUTPUT, Claim, Lease, Outcome, OutcomeKind, Progress, Reason, Renewal, Task, Waiting
 from lite.ports import Executor
@@ -161,6 +169,8 @@ class Runner:
             raise
         except OSError as error:
             return Outcome(OutcomeKind.UNEXECUTABLE, Reason.INFRASTRUCTURE, f"{error.filename}: {error.strerror}")
+        except ExecutorUnavailable as error:
+            return self._put_off(error)
         except ExecutorError as error:
             return Outcome(OutcomeKind.UNEXECUTABLE, Reason.INFRASTRUCTURE, str(error))
         except QuarterdeckError as error:
@@ -173,6 +183,8 @@ class Runner:
             self.handle = await self.executor.start(prepared.session, self._record_handle)
         except LeaseLost:
             raise
+        except ExecutorUnavailable as error:
+            return self._put_off(error)
         except ExecutorError as error:
             return Outcome(OutcomeKind.UNEXECUTABLE, error.reason or Reason.INFRASTRUCTURE, str(error))
         hit("runner.started", task=self.task.id)
@@ -181,6 +193,14 @@ class Runner:
             return judge(await self.executor.wait(self.handle), None, self._interruption, None)
         parser = prepared.provider.parser(prepared.asked) if prepared.structured else None
         return await self._observe(prepared.session.directory, parser, self._context.clock.now())
+
+    def _put_off(self, error: ExecutorUnavailable) -> Outcome:
+        return judge(put_off(str(error), self._context.clock.now(), self._rested), None, self._interruption, None)
+
+    @property
+    def _rested(self) -> int:
+        """How many attempts before this one were neither failure nor fault."""
+        return max(0, self.lease.attempt - 1 - self.task.failures - self.task.faults)
 
     async def _record_handle(self, handle: str) -> None:
         """Called by the executor before the program is let go."""
@@ -243,7 +263,6 @@ class Runner:
         agent, now = self._context.agent(self.task.spec.agent, self.task.spec.provider), self._context.clock.now()
         if verdict is not None and self._interruption is None and not self.lost:
             await hold_for(self._context, agent, verdict)  # before the task is queued again
-        rested = max(0, self.lease.attempt - 1 - self.task.failures - self.task.faults)
         return judge(
             ended,
             verdict,
@@ -251,7 +270,7 @@ class Runner:
             _read_output(directory),
             now=now,
             gated=agent.gate,
-            rested=rested,
+            rested=self._rested,
             resumed=self._resumed,
         )
 

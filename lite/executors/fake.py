@@ -37,7 +37,7 @@ class Behaviour:
     output: str | None = None  # written to `$QD_OUTPUT` when it ends
     hangs: bool = False  # runs until stopped
     stubborn: float = 0.0  # how long it goes on after it was stopped
-    start_fails: str = ""  # `start` raises ExecutorError with this
+    start_fails: str | ExecutorError = ""  # `start` raises this, or an ExecutorError with these words
     lost_on_recover: bool = False
     statuses: Sequence[tuple[float, Activity, str]] = ()  # after how long, what, text; in order of time
     prints: Sequence[tuple[float, bytes]] = ()  # after how long, what; in order of time. With any it has a terminal
@@ -202,7 +202,8 @@ class FakeExecutor:
         self._note("start", request.session, request.token)
         behaviour = self._behaviour(request)
         if behaviour.start_fails:
-            raise ExecutorError(behaviour.start_fails)
+            failed = behaviour.start_fails
+            raise ExecutorError(failed) if isinstance(failed, str) else failed
         handle = f"1:{request.session}"
         session = Session(handle, request, behaviour, request.token, self._world.clock.now())
         if behaviour.prints:

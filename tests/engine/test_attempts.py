@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lite.errors import ExecutorUnavailable
 from lite.executors.fake import Behaviour
 from lite.model.session import Activity
 from lite.model.task import MAX_FAULTS, Outcome, OutcomeKind, Reason, State, TaskQuery
@@ -125,3 +126,20 @@ async def test_a_lost_lease_stops_the_program_and_writes_nothing(make: Make) -> 
 
 async def _stopped(engine: Engine) -> bool:
     return any(verb == "stop" for verb, _, _ in engine.executor.calls) and not len(engine.supervisor.sessions)
+
+
+async def test_a_place_that_does_not_answer_is_waited_for_at_no_cost(make: Make) -> None:
+    away = Behaviour(start_fails=ExecutorUnavailable("the cluster does not answer"))
+    engine = await make({"a": [*[away] * 20, Behaviour()]})
+    await engine.submit("a")
+
+    async def parked() -> bool:
+        return (await engine.task("a")).attempt == 10
+
+    await engine.until(parked, step=5)
+    explained = await engine.operations.explain((await engine.task("a")).id)
+    assert "the cluster does not answer" in explained.summary
+    await engine.until_states(a="succeeded", step=5)
+    row = await engine.task("a")
+    assert (row.attempt, row.failures, row.faults) == (21, 0, 0)
+    assert engine.clock.now() - row.created_at > 20 * 60_000  # asked less and less often

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 
-from lite.errors import ExecutorError
+from lite.errors import ExecutorError, ExecutorUnavailable
 
 _NOT_FOUND, _CONFLICT, _EXPIRED = 404, 409, 410
 _SAID = 500  # characters
 
 
-class ApiUnavailable(ExecutorError):
+class ApiUnavailable(ExecutorUnavailable):
     """No answer, or one that says "later": nothing is known, and nothing follows from it."""
 
     code, status = "kubernetes-unavailable", 503
