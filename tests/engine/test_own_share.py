@@ -12,6 +12,7 @@ from lite.backends.memory import MemoryBackend
 from lite.engine.accounting import own_share, sum_up
 from lite.executors.fake import Behaviour
 from lite.model.event import Event, EventKind
+from lite.model.session import session_id
 from lite.model.settings import Agent
 from lite.model.task import Outcome, Task, TaskSpec
 from providers.base import Source, Usage, Verdict
@@ -73,7 +74,12 @@ async def test_a_new_conversation_begins_at_nothing(make: Make) -> None:
 
 async def test_also_where_a_supervisor_took_the_attempt_over(make: Make) -> None:
     engine = await started(make, turn(1000, outcome=FAILED), turn(3000, seconds=120), retries=1)
-    await engine.until(lambda: engine.has("a", attempt=2, provider_session=THREAD))
+
+    async def again() -> bool:
+        task = await engine.task("a")
+        return task.attempt == 2 and session_id(task.id, 2) in str(engine.world.sessions)
+
+    await engine.until(again)
     await engine.crash()
     second = engine.again()
     make.made.append(second)  # type: ignore[attr-defined]
