@@ -18,14 +18,15 @@ def token_of(pod: Mapping[str, Any]) -> int:
 
 
 def delete_options(pod: Mapping[str, Any], grace_s: int) -> Json:
-    """The body of a deletion of exactly this object, as it was read. Never without a grace: that would take the object
-    away and leave the program."""
+    """The body of a deletion of exactly this object, as it was read: of none, when it does not say which it is. Never
+    without a grace: that would take the object away and leave the program."""
     metadata = pod.get("metadata") or {}
+    which = {name: str(metadata.get(name) or "") for name in ("uid", "resourceVersion")}
     return {
         "apiVersion": "v1",
         "kind": "DeleteOptions",
         "gracePeriodSeconds": max(grace_s, 1),
-        "preconditions": {"uid": metadata.get("uid"), "resourceVersion": metadata.get("resourceVersion")},
+        "preconditions": which,
     }
 
 
