@@ -20,10 +20,14 @@ CALM, BUSY = LOADED - 0.1, LOADED + 0.1
 
 
 def picked(strategy: str, configured: str = "local", placed: str = "", **more: Any) -> str:
+    return chosen(strategy, configured, placed, **more)[0]
+
+
+def chosen(strategy: str, configured: str = "local", placed: str = "", **more: Any) -> tuple[str, str]:
     known = {"pods": True, "problem": "", "load": CALM, "before": "", **more}
     found = pick(strategy, configured, placed, **known)
     assert found.why
-    return found.executor
+    return found.executor, found.why
 
 
 @pytest.mark.parametrize(
@@ -32,7 +36,9 @@ def picked(strategy: str, configured: str = "local", placed: str = "", **more: A
         ("", "local", {}, "local"),
         ("", "kubernetes", {}, "kubernetes"),
         ("", "kubernetes", {"problem": "the API server does not answer"}, "kubernetes"),  # it is waited for
+        ("", "kubernetes", {"pods": False, "problem": "not configured here"}, "kubernetes"),  # and nothing else
         ("", "auto", {"load": BUSY}, "kubernetes"),
+        ("", "auto", {"load": LOADED}, "kubernetes"),
         ("", "auto", {}, "local"),
         ("", "fake", {}, "fake"),
         ("local", "kubernetes", {"load": BUSY}, "local"),
@@ -40,6 +46,10 @@ def picked(strategy: str, configured: str = "local", placed: str = "", **more: A
         ("kubernetes", "local", {"problem": "away"}, "kubernetes"),
         ("kubernetes", "local", {"pods": False, "problem": "not configured here"}, "local"),
         ("kubernetes", "local", {"before": "unschedulable"}, "kubernetes"),
+        ("kubernetes", "local", {"placed": "kubernetes: falls back to local, no worker offers pods"}, "local"),
+        ("auto", "local", {"load": BUSY, "pods": False}, "local"),
+        ("auto", "fake", {"placed": "auto: local, where the load is below 0.8"}, "fake"),  # this worker's own
+        ("auto", "fake", {"placed": "auto: kubernetes, load 2.00"}, "kubernetes"),
         ("auto", "local", {"load": BUSY}, "kubernetes"),
         ("auto", "local", {"load": BUSY, "problem": "away"}, "local"),
         ("auto", "local", {"load": BUSY, "before": "unschedulable"}, "local"),
@@ -49,6 +59,41 @@ def picked(strategy: str, configured: str = "local", placed: str = "", **more: A
 )
 def test_who_starts_it(strategy: str, configured: str, more: dict[str, Any], executor: str) -> None:
     assert picked(strategy, configured, **more) == executor
+
+
+@pytest.mark.parametrize(
+    ("asked", "more", "words"),
+    [
+        (("local", "kubernetes"), {}, "strategy local"),
+        (("", "local"), {}, "configured"),
+        (("", "kubernetes"), {}, "configured"),
+        (("kubernetes", "local"), {}, "strategy kubernetes"),
+        (("kubernetes", "local"), {"pods": False, "problem": "gone"}, "falls back to local: no pods here (gone)"),
+        (
+            ("auto", "local"),
+            {"before": "quota"},
+            "auto: falls back to local, since there was no place for a pod (quota)",
+        ),
+        (("auto", "local"), {"problem": "away"}, "auto: local, since there are no pods here (away)"),
+        (("auto", "local"), {"placed": "auto: kubernetes, load 2.00"}, "auto: kubernetes, load 2.00"),
+        (("auto", "local"), {}, f"auto: local, where the load is below {LOADED}"),
+        (("auto", "local"), {"load": 2.5}, "auto: kubernetes, with a load of 2.5"),
+    ],
+)
+def test_each_choice_says_why(asked: tuple[str, str], more: dict[str, Any], words: str) -> None:
+    assert chosen(*asked, **more)[1] == words
+
+
+def test_what_is_no_want_of_a_place() -> None:
+    assert {
+        "unschedulable",
+        "start-timeout",
+        "quota",
+        "image-pull",
+        "forbidden",
+        "pod-refused",
+        "container-config",
+    } == (NO_PLACE)
 
 
 @pytest.mark.parametrize("reason", sorted(NO_PLACE))

@@ -21,6 +21,7 @@ def run(state: RunState, ended_at: int | None = 50) -> Run:
     ("known", "end"),
     [
         (run(RunState.RUNNING, None), None),
+        (run(RunState.FAILED, None), None),  # its end is not recorded yet
         (run(RunState.SUCCEEDED), (50, "succeeded")),
         (run(RunState.FAILED), (1050, "failed and kept")),
         (run(RunState.CANCELLED), (1050, "cancelled and kept")),
