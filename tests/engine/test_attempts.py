@@ -137,8 +137,12 @@ async def test_a_place_that_does_not_answer_is_waited_for_at_no_cost(make: Make)
         return (await engine.task("a")).attempt == 10
 
     await engine.until(parked, step=5)
-    explained = await engine.operations.explain((await engine.task("a")).id)
-    assert "the cluster does not answer" in explained.summary
+
+    async def explained() -> bool:
+        told = await engine.operations.explain((await engine.task("a")).id)
+        return "is parked" in told.summary and "the cluster does not answer" in told.summary
+
+    await engine.until(explained, step=5)
     await engine.until_states(a="succeeded", step=5)
     row = await engine.task("a")
     assert (row.attempt, row.failures, row.faults) == (21, 0, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -131,12 +130,9 @@ def test_every_task_has_one_row_below_its_own_heading(
         assert row.task is None or row.task.run == row.run == heading
 
 
-def test_ten_thousand_are_quick() -> None:
-    """A generous bound: 5 to 10 ms on a slow machine."""
+def test_ten_thousand_are_all_there() -> None:
     many = large(10_000)
     for sort in SORTS:
-        begun = time.perf_counter()
         found = rows(many, EVERYTHING, sort, frozenset(), NOW)
-        assert time.perf_counter() - begun < 0.5
-        assert len(found) > 10_000
+        assert len({row.task.id for row in found if row.task is not None}) == 10_000
         assert isinstance(found[0], Row)
