@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.dashboards import NOW, fleet, large, task
+from tests.support.dashboards import fleet, task
 from tui import filters
 from tui.filters import EVERYTHING, KEYS, Filter, FilterError, parse
-from tui.ordering import SORTS, rows
 from tui.state import TaskView
 
 TASKS = (
@@ -205,20 +203,8 @@ def test_a_term_and_its_negation_share_all_tasks_between_them(terms: list[str], 
 
 
 def test_a_hostile_name_takes_no_time() -> None:
-    """Its letters nearly match in an astronomical number of ways."""
-    wanted = parse("a" * 30 + "b")
-    begun = time.perf_counter()
-    assert wanted.matches(TaskView("x", name="a" * 10_000)) is None
-    assert time.perf_counter() - begun < 1
-
-
-def test_ten_thousand_tasks_are_filtered_in_no_time() -> None:
-    """A generous bound: about 12 ms on a slow machine; what it must never become is something one feels."""
-    many = large(10_000)
-    for text in ("login", "lgn", "state:failed agent:dev", '"issue 77"'):
-        begun = time.perf_counter()
-        rows(many, parse(text), SORTS[0], frozenset(), NOW)
-        assert time.perf_counter() - begun < 0.5
+    """Its letters nearly match in an astronomical number of ways: tried one by one, this would not end."""
+    assert parse("a" * 30 + "b").matches(TaskView("x", name="a" * 10_000)) is None
 
 
 def test_the_filter_bar_may_ask_with_anything() -> None:
