@@ -267,8 +267,8 @@ class Executor(Protocol):
     async def start(self, request: SessionRequest, record: RecordHandle) -> str:
         """Prepare the session, `await record(handle)`, and only then let the program go. When `record` raises, nothing
         has run and nothing is left. Work that could never be recovered (a no-op) need not be recorded. Raises
-        `ExecutorError` when the infrastructure cannot; a program that cannot be started (not found, not executable, no
-        such cwd) is an outcome of `wait` instead."""
+        `ExecutorError` when the infrastructure cannot, `InvalidTask` for what it never could; a program that cannot be
+        started (not found, not executable, no such cwd) is an outcome of `wait` instead."""
         ...
 
     async def recover(self, handle: str, token: int) -> None:

@@ -26,15 +26,14 @@ from lite.model.kubernetes import (
     StagingVolume,
     Toleration,
 )
+from lite.model.labels import is_label_key, is_label_value, is_subdomain
 from lite.model.settings import Settings
 from lite.rules.checks import MAX_TIME_MS, env_problem
 from lite.rules.problems import Problems
 from lite.rules.spelling import quoted
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
-_SUBDOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}\Z")
-_QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
 _QUANTITY = re.compile(r"(\d{1,15}(?:\.\d{1,9})?|\.\d{1,9})([numkMGTPE]|[KMGTPE]i)?\Z", re.ASCII)
 _SCALE: dict[str, Decimal] = {
     "": Decimal(1),
@@ -59,20 +58,19 @@ def _dns_label(text: str) -> str:
 
 
 def _object_name(text: str) -> str:
-    if text and not _SUBDOMAIN.match(text):
+    if text and not is_subdomain(text):
         raise ValueError(f"cannot be {quoted(text)}; use a-z, 0-9, dash and dot")
     return text
 
 
 def _label_key(text: str) -> str:
-    prefix, slash, name = text.rpartition("/")
-    if not _QUALIFIED.match(name) or (slash and not _SUBDOMAIN.match(prefix)):
+    if not is_label_key(text):
         raise ValueError(f"has a label that is none: {quoted(text)}")
     return text
 
 
 def _label_value(text: str) -> str:
-    if text and not _QUALIFIED.match(text):
+    if not is_label_value(text):
         raise ValueError(f"has a label's value that is none: {quoted(text)}; letters, digits, dash, dot, underscore")
     return text
 
@@ -243,7 +241,7 @@ class AgentKubernetesModel(Strict):
     def _mounts(cls, value: dict[str, str]) -> dict[str, str]:
         for path, name in value.items():
             _folder(path)
-            if not name or not _SUBDOMAIN.match(name):
+            if not is_subdomain(name):
                 raise ValueError(f"of {quoted(path)} cannot be {quoted(name)}; the name of a Secret")
         return value
 

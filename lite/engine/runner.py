@@ -24,6 +24,7 @@ from lite.errors import (
     ExecutorError,
     ExecutorUnavailable,
     HandleGone,
+    InvalidTask,
     LeaseLost,
     OutputTooLarge,
     QuarterdeckError,
@@ -187,6 +188,8 @@ class Runner:
             return self._put_off(error)
         except ExecutorError as error:
             return Outcome(OutcomeKind.UNEXECUTABLE, error.reason or Reason.INFRASTRUCTURE, str(error))
+        except InvalidTask as error:
+            return Outcome(OutcomeKind.FAILED, Reason.LAUNCH, str(error))
         hit("runner.started", task=self.task.id)
         self._now_running()
         if prepared.inline:

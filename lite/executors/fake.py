@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lite.aio.tasks import Job, Jobs
-from lite.errors import ExecutorError, HandleGone, SessionRefused
+from lite.errors import ExecutorError, HandleGone, QuarterdeckError, SessionRefused
 from lite.executors.fake_terminal import FakeStream, FakeTerminal
 from lite.model.session import Activity, ExecutorCapabilities, Inspection, SessionRequest, Status
 from lite.model.task import Outcome, OutcomeKind, Reason
@@ -37,7 +37,7 @@ class Behaviour:
     output: str | None = None  # written to `$QD_OUTPUT` when it ends
     hangs: bool = False  # runs until stopped
     stubborn: float = 0.0  # how long it goes on after it was stopped
-    start_fails: str | ExecutorError = ""  # `start` raises this, or an ExecutorError with these words
+    start_fails: str | QuarterdeckError = ""  # `start` raises this, or an ExecutorError with these words
     lost_on_recover: bool = False
     statuses: Sequence[tuple[float, Activity, str]] = ()  # after how long, what, text; in order of time
     prints: Sequence[tuple[float, bytes]] = ()  # after how long, what; in order of time. With any it has a terminal

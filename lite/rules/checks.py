@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from lite.errors import InvalidTask
 from lite.model.ids import NAME
+from lite.model.labels import LABEL_SYNTAX, is_label_key, is_label_value
 from lite.model.order import Order
 from lite.model.settings import Agent, Secret
 from lite.model.task import Affinity, OnFailure
@@ -87,6 +88,9 @@ def _check_text(order: Order, problems: Problems) -> None:
     for label, value in order.selector.items():
         _check_label(order, "selector", label, problems)
         _check_label(order, "selector", value, problems)
+        if order.strategy == "kubernetes" and not (is_label_key(label) and is_label_value(value)):
+            told = f"no node of a cluster can have the label {quoted(label)}: {quoted(value)}"
+            problems.add(order.place("selector"), told, LABEL_SYNTAX)
     if not is_text(order.prompt):
         problems.add(order.place("prompt"), "the prompt holds characters that are not text")
     if not all(map(is_text, order.command)):

@@ -9,9 +9,10 @@ import pytest
 
 from lite.backends.memory import MemoryBackend
 from lite.engine import picking
+from lite.errors import InvalidTask
 from lite.executors.fake import Behaviour, FakeExecutor
 from lite.model.session import ExecutorCapabilities
-from lite.model.task import Outcome, OutcomeKind
+from lite.model.task import Outcome, OutcomeKind, Reason
 from tests.support.engines import SETTINGS, Engine
 
 
@@ -68,6 +69,23 @@ async def test_the_second_attempt(
     await engine.submit("one", retries=1)
     await engine.until_states(one="succeeded")
     assert seen == ["kubernetes", second]
+    await engine.close()
+
+
+async def test_what_no_cluster_would_take_of_a_task_is_its_own_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = Behaviour(start_fails=InvalidTask("no node can have it", place="selector"))
+    engine, _, _ = await engine_with(tmp_path, monkeypatch, refused)
+    await engine.submit("one")
+    await engine.until_states(one="failed")
+    task = await engine.task("one")
+    assert (task.reason, task.detail, task.attempt, task.faults) == (
+        Reason.LAUNCH,
+        "selector: no node can have it",
+        1,
+        0,
+    )
     await engine.close()
 
 

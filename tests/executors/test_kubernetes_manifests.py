@@ -17,7 +17,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lite.errors import ExecutorError
+from lite.errors import InvalidTask
 from lite.executors.kubernetes import bootstrap, manifests, names
 from lite.model.kubernetes import Kubernetes, PodSecurity, Resources, SecretKey, StagingVolume, Toleration
 from lite.model.session import Origin, SessionRequest
@@ -266,8 +266,18 @@ def test_a_pod_is_among_those_it_wants_to_be_near_to_or_away_from(affinity: Affi
 def test_a_task_may_narrow_where_the_fleet_s_pods_go_and_never_widen_it() -> None:
     both = asked(origin=Origin(selector={"zone": "a", "disk": "ssd"}))
     assert manifests.pod(both, RICH, fleet="f")["spec"]["nodeSelector"] == {"disk": "ssd", "zone": "a"}
-    for selector in ({"disk": "hdd"}, {"a b": "c"}, {"a": "b c"}, {"-a": "b"}):
-        with pytest.raises(ExecutorError):
+    for selector in (
+        {"disk": "hdd"},
+        {"a b": "c"},
+        {"a": "b c"},
+        {"-a": "b"},
+        {"a": "x" * 64},
+        {"a": "b\n"},
+        {"a..b/c": "d"},
+        {"/c": "d"},
+        {"": "d"},
+    ):
+        with pytest.raises(InvalidTask, match=r"^selector: "):
             manifests.pod(asked(origin=Origin(selector=selector)), RICH, fleet="f")
 
 

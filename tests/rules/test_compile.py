@@ -193,6 +193,17 @@ def test_a_bad_field_is_named(fields: dict[str, Any], place: str, message: str |
     assert caught.value.message.isprintable()
 
 
+@pytest.mark.parametrize("selector", [{"gpu": "yes please"}, {"a b": "c"}, {"a..b/c": "d"}, {"a": "x" * 64}])
+def test_labels_no_node_can_have_are_refused_where_a_pod_is_asked_for(selector: dict[str, str]) -> None:
+    with pytest.raises(InvalidTask, match="no node of a cluster can have the label") as refused:
+        one(command=("x",), strategy="kubernetes", selector=selector)
+    assert refused.value.place == "selector"
+    for strategy in ("", "local", "auto"):  # a worker may be labelled so
+        assert one(command=("x",), strategy=strategy, selector=selector).selector == selector
+    for fine in ({"gpu": ""}, {"example.com/gpu": "a.b-c_D"}):
+        assert one(command=("x",), strategy="kubernetes", selector=fine).selector == fine
+
+
 @pytest.mark.parametrize("strategy", ["local", "kubernetes", "auto"])
 def test_every_strategy_is_one_that_has_to_be_placed(strategy: Strategy) -> None:
     spec = one(command=("x",), strategy=strategy)

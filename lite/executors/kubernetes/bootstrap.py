@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from lite.errors import ExecutorError
+from lite.errors import ExecutorError, InvalidTask
 
 TERMINATION_LOG = "/dev/termination-log"
 TERMINATION_VARIABLE = "QD_TERMINATION_LOG"
@@ -147,7 +147,7 @@ def go(
     program's PATH; `cwd` is where it runs, the image's own directory when it is missing and not needed; `stdin` "" is
     the container's; `files` go into the session's folder; `size` is columns and rows.
 
-    Raises `ExecutorError` for what no shell can be told: a NUL outside files, a name it keeps to itself."""
+    Raises `InvalidTask` for what no shell can be told: a NUL outside files, a name it keeps to itself."""
     if not _MARK.match(mark):
         raise ExecutorError("this is not a mark")
     lines = [b"umask 077" if files else b"", *_files(files or {}), b"umask $_qd_umask" if files else b""]
@@ -163,17 +163,18 @@ def go(
         lines.append(b"set -- " + b" ".join(map(quote, argv)))
     for name, value in (env or {}).items():
         if not _VARIABLE.match(name) or name in _SHELL_OWN or name.startswith("_qd_"):
-            raise ExecutorError(f"a variable named {name!r} cannot be handed to a shell", hint="give it another name")
+            told = f"a variable named {name!r} cannot be handed to a shell"
+            raise InvalidTask(told, hint="give it another name", place=f"env.{name}")
         lines.append(b"export " + name.encode() + b"=" + _value(value))
     # one line, after one that spoils and ends what another may have left behind
     return b"#\nGO %s %s #%s\n" % (mark.encode(), b"; ".join([*filter(None, lines), b":"]), mark.encode())
 
 
 def quote(text: str | bytes) -> bytes:
-    """As one word of sh on one line, whatever is in it. Raises `ExecutorError` for a NUL."""
+    """As one word of sh on one line, whatever is in it. Raises `InvalidTask` for a NUL."""
     data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
     if b"\0" in data:
-        raise ExecutorError("a NUL character in an argument or in the environment")
+        raise InvalidTask("a NUL character in an argument or in the environment")
     return b"'" + data.replace(b"'", b"'\\''").replace(b"\n", b"'\"$_qd_line\"'") + b"'"
 
 

@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from lite.errors import ExecutorError
+from lite.errors import InvalidTask
 from lite.executors.kubernetes import bootstrap, names
 from lite.executors.kubernetes.bootstrap import InFolder
 from lite.model.kubernetes import CA_MOUNT, Kubernetes, StagingVolume
+from lite.model.labels import LABEL_SYNTAX, is_label_key, is_label_value
 from lite.model.session import Origin, SessionRequest
 
 Json = dict[str, Any]
@@ -23,15 +24,13 @@ _CA_VARIABLES = ("NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 _AWAY = frozenset({"QD_HOME"})  # means nothing on another machine
 _BY_GO = frozenset({"PATH", "TMPDIR"})  # the bootstrap itself needs the image's own
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
-_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")
 _MOST_VALUE = 4096  # characters of a variable in the spec
 _MOST_ARGV = 32 << 10  # characters of all arguments there
 
 
 def pod(request: SessionRequest, kube: Kubernetes, *, fleet: str, claim: str = "") -> Json:
     """The pod of one attempt; `claim` is its run's volume, "" for none. It holds no secret's value: those, and what
-    else does not belong there, come with `go`. Raises `ExecutorError` for what the cluster would not take."""
+    else does not belong there, come with `go`. Raises `InvalidTask` for what the cluster would not take of the task."""
     security = kube.security
     spec: Json = {
         "restartPolicy": "Never",
@@ -74,7 +73,7 @@ def pod(request: SessionRequest, kube: Kubernetes, *, fleet: str, claim: str = "
 
 def go(request: SessionRequest, kube: Kubernetes, *, mark: str, brought: Mapping[str, bytes] | None = None) -> bytes:
     """What lets the program of `pod` go, typed into it: its files (`brought` too), the variables that are not in the
-    spec, where and with what input it runs. Raises `ExecutorError`."""
+    spec, where and with what input it runs. Raises `InvalidTask`."""
     launch = request.launch
     stdin: str | InFolder = "/dev/null" if launch.stdin == "null" else ""
     if launch.stdin == "file":
@@ -246,12 +245,12 @@ def _mounts(kube: Kubernetes, claim: str) -> list[Json]:
 def _selector(kube: Kubernetes, origin: Origin) -> dict[str, str]:
     """The fleet's and the task's; where the fleet says where its pods go, no task says otherwise."""
     for label, value in origin.selector.items():
-        if not _LABEL_KEY.match(label) or not _LABEL_VALUE.match(value):
-            raise ExecutorError(f"no node can have the label {label}={value}", hint="selector: {LABEL: VALUE}")
+        if not is_label_key(label) or not is_label_value(value):
+            told = f"no node of a cluster can have the label {label!r}: {value!r}"
+            raise InvalidTask(told, hint=LABEL_SYNTAX, place="selector")
         if kube.node_selector.get(label, value) != value:
-            raise ExecutorError(
-                f"the task wants nodes with {label}={value}, and pods go to {label}={kube.node_selector[label]} only"
-            )
+            told = f"the task wants nodes with {label}={value}, and pods go to {label}={kube.node_selector[label]} only"
+            raise InvalidTask(told, place="selector")
     return {**kube.node_selector, **origin.selector}
 
 
