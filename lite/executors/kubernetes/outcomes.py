@@ -48,7 +48,8 @@ _OVER = ("Succeeded", "Failed")
 _FIXED = frozenset({"ErrImageNeverPull", "InvalidImageName"})
 _IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError"})
 _CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"})
-_CANNOT_RUN = frozenset({"StartError", "ContainerCannotRun", "ContainerStatusUnknown"})
+_CANNOT_RUN = frozenset({"StartError", "ContainerCannotRun"})
+_LOST_SIGHT = "ContainerStatusUnknown"
 _NODE_SAYS = frozenset({"NodeShutdown", "Shutdown", "Terminated", "NodeLost"})
 _DISRUPTIONS = {
     "PreemptionByScheduler": (OutcomeKind.RESCHEDULED, PREEMPTED, "a pod of higher priority took its place"),
@@ -80,14 +81,15 @@ class History:
 
     def saw(self, pod: Json, now: int) -> History:
         """An answer of the API, or an event, of `now`."""
-        trouble = (_trouble(self.container, pod) or ("", "", 0))[0]
+        found = _trouble(self.container, pod)
+        trouble = found[0] if found is not None else ""
         return replace(
             self,
             pod=pod,
             asked=True,
             running=self.running or "running" in state_of(self.container, pod),
             trouble=trouble,
-            trouble_since=self.trouble_since if trouble == self.trouble and trouble else now,
+            trouble_since=self.trouble_since if trouble == self.trouble else now,
             deleting_since=(self.deleting_since or now) if _deleting(pod) else 0,
             terminated_since=(self.terminated_since or now) if state_of(self.container, pod).get("terminated") else 0,
             absent_since=0,
@@ -169,16 +171,16 @@ def _ended(seen: History, pod: Json, phase: str, terminated: Json | None) -> Out
     report = parse_termination(str((terminated or {}).get("message") or ""))
     if reason == "DeadlineExceeded":
         return Outcome(OutcomeKind.FAILED, DEADLINE, "it ran into the pod's active deadline", **_codes(report))
-    told = report is not None and not report.lost
-    if disrupted := _disruption(pod):
-        if not told or not _finished_before(pod, terminated):
+    own = report if report is not None and not report.lost else None
+    if own is None or not _finished_before(pod, terminated):
+        if disrupted := _disruption(pod):
             return disrupted
-    elif _deleting(pod) and not seen.stopping and not (told and _finished_before(pod, terminated)):
-        return Outcome(OutcomeKind.UNEXECUTABLE, DELETED, "somebody deleted its pod")
+        if _deleting(pod) and not seen.stopping:
+            return Outcome(OutcomeKind.UNEXECUTABLE, DELETED, "somebody deleted its pod")
     if (terminated or {}).get("reason") == "OOMKilled":
         return Outcome(OutcomeKind.FAILED, OOM, "killed: it went over its memory limit", **_codes(report))
-    if report is not None and told:
-        return _own(report)
+    if own is not None:
+        return _own(own)
     if seen.stopping:
         return _stopped()
     if by_node := _by_node(reason, message):
@@ -221,6 +223,8 @@ def _unreported(phase: str, terminated: Json | None, report: Ended | None, messa
         return Outcome(OutcomeKind.UNEXECUTABLE, CONTAINER, f"the container could not be started: {why}: {said[:300]}")
     if report is not None:
         return Outcome(OutcomeKind.UNEXECUTABLE, NO_REPORT, report.lost)
+    if why == _LOST_SIGHT:
+        return Outcome(OutcomeKind.UNEXECUTABLE, NO_REPORT, "its node does not know what became of its container")
     if code in (137, 143):
         return Outcome(OutcomeKind.UNEXECUTABLE, KILLED, f"its container was killed from outside ({why or code})")
     ended = "succeeded" if phase == "Succeeded" else "failed"
@@ -242,12 +246,12 @@ def _codes(report: Ended | None) -> dict[str, Any]:
 
 
 def _vanished(seen: History) -> Outcome:
-    terminated = state_of(seen.container, seen.pod).get("terminated") if seen.pod is not None else None
-    if seen.pod is not None and terminated:
-        return _ended(seen, seen.pod, str((seen.pod.get("status") or {}).get("phase")), terminated)
+    pod = seen.pod or {}
+    if terminated := state_of(seen.container, pod).get("terminated"):
+        return _ended(seen, pod, str((pod.get("status") or {}).get("phase") or ""), terminated)
     if seen.stopping:
         return _stopped()
-    if seen.pod is not None and (disrupted := _disruption(seen.pod)):
+    if disrupted := _disruption(pod):
         return disrupted
     return Outcome(OutcomeKind.UNEXECUTABLE, DELETED, "its pod is gone; somebody deleted it")
 
@@ -281,15 +285,10 @@ def _deleting(pod: Json) -> bool:
 
 def _finished_before(pod: Json, terminated: Json | None) -> bool:
     """Had it ended by itself when its deletion was asked for? Times of the cluster, whole seconds."""
-    finished = str((terminated or {}).get("finishedAt") or "")
     metadata = pod.get("metadata") or {}
-    return bool(finished) and seconds_of(finished) < asked_at(metadata) if asked_at(metadata) else False
-
-
-def asked_at(metadata: Json) -> float:
-    """When a deletion was asked for, in seconds since the epoch: its timestamp is when it is to be over. 0: never."""
-    until = seconds_of(str(metadata.get("deletionTimestamp") or ""))
-    return until - float(metadata.get("deletionGracePeriodSeconds") or 0) if until else 0.0
+    until = seconds_of(str(metadata.get("deletionTimestamp")))  # when it is to be over
+    asked = until - float(metadata.get("deletionGracePeriodSeconds") or 0)
+    return 0 < seconds_of(str((terminated or {}).get("finishedAt"))) < asked
 
 
 def seconds_of(stamp: str) -> float:
