@@ -8,7 +8,7 @@ and stay expired for one more lease length on this machine's monotonic clock (a 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lite.aio.probe import hit
 from lite.aio.service import Service
@@ -18,10 +18,12 @@ from lite.engine.sessions import Sessions
 from lite.engine.silence import Silence
 from lite.errors import BackendError, LeaseLost
 from lite.model.task import Claim, Lease, Outcome, OutcomeKind, Reason, State, Task, TaskQuery
+from lite.model.worker import WorkerState
 from lite.rules.retry import backoff
 
 log = logging.getLogger(__name__)
 
+_ADOPTED_WITHIN = 3  # lease lengths of silence, where another worker can go on with what runs
 _FORGET_AFTER = 4  # lease lengths of silence
 _MARGIN_SECONDS = 0.05  # a worker's heartbeat and the renewal of its leases are not quite one moment
 _AGAIN_SECONDS = 1.0  # to an outcome that could not be recorded
@@ -30,7 +32,8 @@ _LONGEST_BACKOFF_SECONDS = 2.0
 
 class Rescuer:
     """`alone`: no other worker of this backend can be alive but those that speak through our API. A worker looks after
-    its own leases only; who has the role of an orchestrator looks after everybody's, and forgets workers that are gone.
+    its own leases, and those of sessions it can adopt; who has the role of an orchestrator looks after everybody's, and
+    forgets workers that are gone.
     """
 
     def __init__(self, context: Context, sessions: Sessions, dispatcher: Dispatcher, *, alone: bool) -> None:
@@ -71,12 +74,12 @@ class Rescuer:
         now, at = context.clock.now(), context.clock.monotonic()
         try:
             await self._record_lost()
-            mine = context.worker if context.role == "worker" else ""
-            query = TaskQuery(states=(State.RUNNING,), worker=mine, lease_before=now)
+            query = TaskQuery(states=(State.RUNNING,), worker=self._whose(), lease_before=now)
             expired = [task for task in await context.backend.tasks(query) if not self._runs_here(task)]
             self._leases.look({task.id: task.lease for task in expired}, context.clock.monotonic())
             enough = self._lease_seconds()
-            taken = await self._take([one for one in expired if self._leases.lasted(one.id, at) >= enough])
+            silent = [one for one in expired if self._leases.lasted(one.id, at) >= enough]
+            taken = await self._take(await self._left_to_us(silent, at))
             if context.role != "worker":
                 await self._look_after_workers(now, at)
         except BackendError:
@@ -85,6 +88,34 @@ class Rescuer:
             self._due = None
             raise
         return taken
+
+    def _whose(self) -> str:
+        """The worker whose leases we look after; "" for everybody's."""
+        context = self._context
+        if context.role != "worker" or any(one.capabilities().adopt for one in context.executors.values()):
+            return ""
+        return context.worker
+
+    async def _left_to_us(self, tasks: Sequence[Task], at: float) -> Sequence[Task]:
+        """Who can go on with what runs comes first; everybody else could but queue it again."""
+        if not tasks:
+            return tasks
+        context = self._context
+        now = context.clock.now()
+        able = [
+            one for one in await context.backend.workers() if one.state(now) in (WorkerState.IDLE, WorkerState.BUSY)
+        ]
+        late = _ADOPTED_WITHIN * self._lease_seconds()
+
+        def ours(task: Task) -> bool:
+            name, executor = task.handle.partition(":")[0], context.split_handle(task.handle)[0]
+            adopts = executor is not None and executor.capabilities().adopt
+            adopters = {one.id for one in able if adopts and name in one.executors and one.id != task.worker}
+            if context.worker in adopters or context.worker == task.worker:
+                return True
+            return context.role != "worker" and (not adopters or self._leases.lasted(task.id, at) >= late)
+
+        return [task for task in tasks if ours(task)]
 
     async def _take(self, tasks: Iterable[Task]) -> int:
         taken = 0

@@ -226,9 +226,11 @@ class Runner:
             return Outcome(OutcomeKind.UNEXECUTABLE, Reason.LOST, "its supervisor ended before it was started")
         self.executor, self.handle = executor, handle
         try:
-            await executor.recover(handle, self.lease.token)
+            await self._recover(executor, handle)
         except HandleGone as gone:
             return Outcome(OutcomeKind.UNEXECUTABLE, Reason.LOST, gone.message)
+        except ExecutorError as error:
+            return Outcome(OutcomeKind.UNEXECUTABLE, Reason.INFRASTRUCTURE, str(error))
         if self._fence is not None:
             await self._fence.tell(executor, handle)
         hit("runner.adopted", task=self.task.id)
@@ -236,6 +238,19 @@ class Runner:
         directory = str(self._context.home.session(self.session))
         parser = parser_for(self._context, self.task, self.lease)
         return await self._observe(directory, parser, self.task.started_at or self._context.clock.now())
+
+    async def _recover(self, executor: Executor, handle: str) -> None:
+        """For as long as it takes: that an executor cannot be asked says nothing of what runs there. Raises as
+        `Executor.recover`, and `LeaseLost`."""
+        tries = 0
+        while True:
+            try:
+                return await executor.recover(handle, self.lease.token)
+            except ExecutorUnavailable as error:
+                log.warning("%s: not recovered yet: %s", self.session, error)
+            await self._context.clock.sleep(_WRITE_RETRY_SECONDS[min(tries, len(_WRITE_RETRY_SECONDS) - 1)])
+            self._still_ours()
+            tries += 1
 
     def _now_running(self) -> None:
         self._running = True

@@ -57,7 +57,7 @@ class Supervisor:
     """`alone`: this process is the only one on its backend (SQLite under the home's lock).
 
     An orchestrator routes, places, takes in what comes over the bridge, and rescues, but runs nothing and is no worker;
-    a worker claims and runs, and looks after its own leases only.
+    a worker claims and runs, and looks after its own leases and what it can adopt.
     """
 
     def __init__(self, context: Context, *, alone: bool = True) -> None:

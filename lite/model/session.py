@@ -114,6 +114,7 @@ class ExecutorCapabilities:
 
     terminal: bool = False  # attach, input, resize
     recover: bool = False  # sessions outlive this process
+    adopt: bool = False  # and it can recover those another worker has started
     signals: bool = False
     problem: str = ""  # why it can start nothing at the moment; "" when it can
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -31,7 +31,7 @@ class Harbour:
     """One home and one cluster, as many executors as supervisors come and go."""
 
     def __init__(self, root: Path, cluster: FakeCluster, **settings: Any) -> None:
-        self.root, self.cluster = root, cluster
+        self.root, self.cluster, self._settings = root, cluster, settings
         self.desk = Desk(root)
         self.home = Home(root / "home")
         self.kube = Kubernetes(**{"image": "agent:1", "kubeconfig": cluster.kubeconfig("qd"), **settings})
@@ -48,6 +48,10 @@ class Harbour:
         self.inners[made] = inner
         await made.open()
         return made
+
+    def elsewhere(self, name: str = "elsewhere") -> Harbour:
+        """Another machine of the same fleet: a home of its own, the same cluster."""
+        return Harbour(self.root / name, self.cluster, **self._settings)
 
     def request(self, *argv: str, **fields: Any) -> SessionRequest:
         """`fields` go to the request or, those it does not know, to the launch."""

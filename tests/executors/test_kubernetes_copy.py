@@ -18,10 +18,9 @@ MARK = bootstrap.new_mark()
 class Log:
     """An API whose log is `text`."""
 
-    pod = SimpleNamespace(mark=MARK, tty=True, container="agent")
-
-    def __init__(self, text: bytes) -> None:
+    def __init__(self, text: bytes, *, begun: bool = False) -> None:
         self.text = text
+        self.pod = SimpleNamespace(mark=MARK, tty=True, container="agent", begun=begun)
 
     def path(self, tail: str = "") -> str:
         return tail
@@ -48,7 +47,7 @@ class Shown(Face):
 async def aligned(tmp_path: Path, log: bytes) -> tuple[Copy, Shown]:
     """After "one" was recorded, the connection cut, and "three" came over the next one."""
     face = Shown(len(b"one\n"))
-    copy = Copy(str(tmp_path), Log(log), face)  # type: ignore[arg-type]
+    copy = Copy(str(tmp_path), Log(log), face, lambda: True)  # type: ignore[arg-type]
     copy._splice.attach()
     copy._pass(1, copy._splice.attached(b"three\r\n"))
     copy._lines.set()
@@ -65,3 +64,19 @@ async def test_what_was_missed_comes_out_of_the_log(tmp_path: Path) -> None:
 async def test_where_the_log_has_lost_its_beginning_it_goes_on_and_says_so(tmp_path: Path) -> None:
     copy, face = await aligned(tmp_path, b"two\nthree\n")
     assert (face.shown, copy.whole) == (b"three\r\n", False)
+
+
+async def test_who_takes_it_over_gets_what_the_node_has_left_and_gets_it_once(tmp_path: Path) -> None:
+    face = Shown(0)
+    copy = Copy(str(tmp_path), Log(b"two\nthree\n", begun=True), face, lambda: True)  # type: ignore[arg-type]
+    assert await copy.drain()
+    assert await copy.drain()
+    assert (face.shown, copy.whole) == (b"two\r\nthree\r\n", False)
+
+
+async def test_who_takes_it_over_reads_a_whole_log_from_its_first_byte(tmp_path: Path) -> None:
+    face = Shown(0)
+    log = Log(bootstrap.READY + bootstrap.begin(MARK) + b"one\ntwo\n", begun=True)
+    copy = Copy(str(tmp_path), log, face, lambda: True)  # type: ignore[arg-type]
+    assert await copy.drain()
+    assert (face.shown, copy.whole) == (b"one\r\ntwo\r\n", True)

@@ -36,7 +36,7 @@ from lite.executors.kubernetes.pod_file import (
     write_end,
     write_file,
 )
-from lite.executors.leash import Leash
+from lite.executors.leash import Leash, boot_ms
 
 _BACKOFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 _INTERRUPT = b"\x03"
@@ -71,7 +71,7 @@ class Bridge:
         self._face = Face(directory, terminal=pod.tty)
         self._api = Api(pod)
         self._pod = Pod(self._api)
-        self._copy = Copy(directory, self._api, self._face)
+        self._copy = Copy(directory, self._api, self._face, self._holds)
         self._leash = Leash()
         self._poked = asyncio.Event()
         self._over = asyncio.Event()  # there is nothing left to wait for
@@ -198,11 +198,20 @@ class Bridge:
         self._jobs.spawn(self._delete(-(-grace // 1000)), "stop")
 
     async def _delete(self, grace_s: int) -> None:
+        try:  # the token may have been raised for us, too, by who was started again in our home
+            self._api.pod = self._api.pod.with_token(read_pod(self._directory).token)
+        except (OSError, ValueError):
+            pass
         if not await self._pod.delete(grace_s):
             self._kind, self._message = LOST, "another supervisor has its pod"
             self._over.set()
 
     # the lease
+
+    def _holds(self) -> bool:
+        """Also in the first moment after we stood still, when nobody has looked at the time yet."""
+        until = read_file(self._directory, LEASE)
+        return not until or boot_ms() < int(until)
 
     async def _keep_lease(self) -> None:
         """A lease nobody renews any more: another worker may run the task from now on, so the pod must go."""

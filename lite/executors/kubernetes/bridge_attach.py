@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -21,10 +21,10 @@ _FRAME = 32 << 10  # bytes of input at a time
 
 
 class Attached:
-    """One connection."""
+    """One connection. Nothing is said on it while `may` denies it."""
 
-    def __init__(self, socket: ClientConnection) -> None:
-        self._socket = socket
+    def __init__(self, socket: ClientConnection, may: Callable[[], bool]) -> None:
+        self._socket, self._may = socket, may
 
     async def messages(self) -> AsyncIterator[tuple[int, bytes]]:
         """(channel, bytes) until it ends, in order or cut."""
@@ -48,6 +48,8 @@ class Attached:
         await self._socket.close()
 
     async def _send(self, channel: int, data: bytes) -> None:
+        if not self._may():
+            raise Unreachable("another worker may have it")
         try:
             await self._socket.send(bytes([channel]) + data)
         except (ConnectionClosed, OSError) as error:
@@ -55,7 +57,7 @@ class Attached:
 
 
 @asynccontextmanager
-async def attach(api: Api) -> AsyncIterator[Attached]:
+async def attach(api: Api, may: Callable[[], bool]) -> AsyncIterator[Attached]:
     """Raises `Unreachable`, `Refused`."""
     streams = "stdin=true&stdout=true&" + ("tty=true" if api.pod.tty else "stderr=true")
     scheme = "wss" if api.secure else "ws"
@@ -81,6 +83,6 @@ async def attach(api: Api) -> AsyncIterator[Attached]:
     except (OSError, TimeoutError, WebSocketException) as error:
         raise Unreachable(str(error) or "no answer in time") from error
     try:
-        yield Attached(socket)
+        yield Attached(socket, may)
     finally:
         await socket.close()

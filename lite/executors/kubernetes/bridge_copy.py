@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 
 from lite.aio.tasks import Jobs
 from lite.executors.kubernetes.bridge_attach import ERROR, STDERR, STDOUT, Attached, attach
@@ -24,10 +25,10 @@ _AGAIN_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0)  # between readings of the log
 
 class Copy:
     """`converse` is one connection, `drain` what is left when the container has ended. `began` is set by the program's
-    first moment."""
+    first moment. `may`: is the container ours to talk to, at this moment."""
 
-    def __init__(self, directory: str, api: Api, face: Face) -> None:
-        self._directory, self._api, self._face = directory, api, face
+    def __init__(self, directory: str, api: Api, face: Face, may: Callable[[], bool]) -> None:
+        self._directory, self._api, self._face, self._may = directory, api, face, may
         self.began = asyncio.Event()
         self.typed: asyncio.Queue[bytes] = asyncio.Queue(1)
         passed, held = face.passed()
@@ -40,7 +41,8 @@ class Copy:
         self._answered = 0  # how often GO was sent, as the log counts
         self._asked = asyncio.Event()
         self._go_at = 0.0  # when GO may be sent (loop's time), should somebody have sent one before us
-        if passed:
+        self._fresh = not passed
+        if passed or api.pod.begun:
             self.began.set()
 
     @property
@@ -59,7 +61,7 @@ class Copy:
         self._splice.attach()
         jobs = Jobs("copy")
         try:
-            async with attach(self._api) as attached:
+            async with attach(self._api, self._may) as attached:
                 self._attached = attached
                 if self.began.is_set():
                     self._resume(jobs, attached)
@@ -227,7 +229,18 @@ class Copy:
         if head.begun and not self.began.is_set():
             self.began.set()
             remove_file(self._directory, GO)
+        if not head.begun and self._api.pod.begun and self._fresh:
+            await self._take_rest()
+        self._fresh = False
         return head
+
+    async def _take_rest(self) -> None:
+        """The first we see of a log whose beginning is gone: what is left of it."""
+        self.whole = False
+        self._splice.begin_log()
+        async with self._api.stream("GET", self._api.path(f"/log?container={self._api.pod.container}")) as parts:
+            async for part in parts:
+                self._pass(STDOUT, self._splice.log(part))
 
     def _pass(self, channel: int, data: bytes) -> None:
         if data:

@@ -9,6 +9,7 @@ import secrets
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,21 @@ from lite.aio.tasks import Jobs
 from lite.clock import SystemClock
 from lite.errors import ExecutorError, HandleGone, SessionRefused
 from lite.executors.kubernetes import bootstrap, manifests, names
+from lite.executors.kubernetes.adoption import adopt, kept_of
 from lite.executors.kubernetes.client import KubernetesClient
 from lite.executors.kubernetes.failures import ApiRefused, ApiUnavailable, Conflicting, PodNotFound, PodRefused
 from lite.executors.kubernetes.fencing import delete_options, token_of
 from lite.executors.kubernetes.handle import Handle, parse_handle
 from lite.executors.kubernetes.outcomes import refused
 from lite.executors.kubernetes.pod_file import (
+    END,
     GO,
+    INNER,
     LEASE,
+    LOST,
     STDIN,
     PodFile,
+    read_end,
     read_pod,
     remove_file,
     write_file,
@@ -96,7 +102,9 @@ class KubernetesExecutor:
 
     def capabilities(self) -> ExecutorCapabilities:
         """No signals: a terminal can carry three of them, and pipes none."""
-        return ExecutorCapabilities(terminal=True, recover=True, problem=self._problem or self._watching.problem)
+        return ExecutorCapabilities(
+            terminal=True, recover=True, adopt=True, problem=self._problem or self._watching.problem
+        )
 
     async def open(self) -> None:
         """Never raises for a cluster that cannot be reached: `capabilities` says so, and it is tried again."""
@@ -121,6 +129,7 @@ class KubernetesExecutor:
         metadata = pod["metadata"]
         metadata.setdefault("annotations", {}).update({names.TOKEN: str(request.token), START: secrets.token_hex(8)})
         file = self._pod_file(request, kube, metadata["name"], mark)
+        metadata["annotations"][names.KEPT] = kept_of(file)
         self._prepare(request, kube, file, mark)
         if request.attempt > 1:
             await self._end_earlier(request)
@@ -155,25 +164,24 @@ class KubernetesExecutor:
         known = self._sessions.get(handle)
         if known is not None and not known.outcome.done() and token <= known.token:
             return
-        parts = parse_handle(handle)
-        if not _same_place(parts.directory, self._home.session(parts.session)):
-            raise HandleGone(f"session {parts.session} belongs to another home")
-        try:
-            file = read_pod(parts.directory)
-        except (OSError, ValueError) as error:
-            raise HandleGone(f"session {parts.session} is not known any more: {error}") from error
-        if token < file.token:
+        parts = self._parts(handle)
+        file = _own_file(parts)
+        if file is None:
+            file = await self._adopt(parts, token)
+        elif token < file.token:
             raise HandleGone(f"another supervisor has session {parts.session}")
-        file = file.with_token(token)
-        write_pod(parts.directory, file)
-        with suppress(HandleGone):  # its bridge, or its holder, may have died; the pod is what counts
-            await self._inner.recover(inner_handle(parts), token)
+        else:
+            file = self._regain(parts, file, token)
+            with suppress(HandleGone):  # its bridge, or its holder, may have died; the pod is what counts
+                await self._inner.recover(inner_handle(parts), token)
         if known is not None:
             await known.close()
         start_timeout = self._configured("").start_timeout_ms
         follow = self._reconciler.follow(parts.pod, file.container, start_timeout, asked=True)
         session = PodSession(self._place, parts, file, follow, secrets=known.secrets if known is not None else None)
         self._sessions[handle] = session
+        if not session.inner and (why := await session.new_bridge()):
+            log.warning("pod %s: %s", parts.pod, why)
         session.raise_token()
         session.begin()
 
@@ -198,7 +206,7 @@ class KubernetesExecutor:
             session.stop(max(grace_ms, 0))
 
     async def destroy(self, handle: str) -> None:
-        parts = parse_handle(handle)
+        parts = self._parts(handle)
         session = self._sessions.get(handle)
         if session is not None and not session.outcome.done():
             raise ExecutorError(f"session {parts.session} still runs")
@@ -213,7 +221,7 @@ class KubernetesExecutor:
     async def attach(self, handle: str, *, control: bool, offset: int | None = None) -> TerminalStream:
         session = self._sessions.get(handle)
         if session is None:
-            return await self._inner.attach(inner_handle(parse_handle(handle)), control=control, offset=offset)
+            return await self._inner.attach(inner_handle(self._parts(handle)), control=control, offset=offset)
 
         async def again(inner: str, at: int) -> TerminalStream:
             return await self._inner.attach(inner, control=control, offset=at)
@@ -241,7 +249,35 @@ class KubernetesExecutor:
 
     def address(self, handle: str) -> str:
         session = self._sessions.get(handle)
-        return self._inner.address(session.inner if session is not None else inner_handle(parse_handle(handle)))
+        return self._inner.address(session.inner if session is not None else inner_handle(self._parts(handle)))
+
+    # taking over
+
+    def _parts(self, handle: str) -> Handle:
+        """Of a session of another home, too: what we have of it is in a folder of ours. Raises `HandleGone`."""
+        parts = parse_handle(handle)
+        home = self._home.session(parts.session)
+        return parts if _same_place(parts.directory, home) else replace(parts, directory=str(home))
+
+    async def _adopt(self, parts: Handle, token: int) -> PodFile:
+        """Nothing of it is here: its folder, with no bridge yet. Raises as `adopt`, and `ExecutorError`."""
+        if parts.namespace != self._namespace:
+            raise HandleGone(f"pod {parts.pod} is in another namespace, {parts.namespace}")
+        if self._problem:
+            raise ApiUnavailable(self._problem)
+        file = await adopt(self._client, self._clock, parts, token)
+        _settle(parts.directory, file)
+        hit("kubernetes.adopted", pod=parts.pod)
+        return file
+
+    def _regain(self, parts: Handle, file: PodFile, token: int) -> PodFile:
+        """Its folder is here; another worker may have had it meanwhile."""
+        end = read_end(parts.directory)
+        if token > file.token and end is not None and end.kind == LOST:
+            remove_file(parts.directory, END)
+        file = file.with_token(token)
+        write_pod(parts.directory, file)
+        return file
 
     # the connection
 
@@ -383,6 +419,29 @@ def _annotation(pod: Json, name: str) -> str:
 def _remove_payload(directory: str) -> None:
     for name in (GO, STDIN):
         remove_file(directory, name)
+
+
+def _settle(directory: str, file: PodFile) -> None:
+    """A folder for a session another worker has begun. Raises `ExecutorError`."""
+    try:
+        Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_file(directory, INNER, b"")  # first: the bridge its handle tells of is not ours
+        write_pod(directory, file)
+    except OSError as error:
+        raise ExecutorError(f"{error.filename or directory}: {error.strerror}") from error
+
+
+def _own_file(parts: Handle) -> PodFile | None:
+    """None where there is none. Raises `HandleGone` for what is not of this session."""
+    try:
+        file = read_pod(parts.directory)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise HandleGone(f"session {parts.session} is not known any more: {error}") from error
+    if (file.namespace, file.pod, file.mark) != (parts.namespace, parts.pod, parts.mark):
+        raise HandleGone(f"another session {parts.session} was here meanwhile")
+    return file
 
 
 def _same_place(one: str, other: Path) -> bool:

@@ -8,7 +8,7 @@ import re
 PREFIX = "quarterdeck.dev"
 FLEET, RUN, TASK = f"{PREFIX}/fleet", f"{PREFIX}/run", f"{PREFIX}/task"  # labels; as annotations, ids in full
 ATTEMPT, TEAM, AGENT = f"{PREFIX}/attempt", f"{PREFIX}/team", f"{PREFIX}/agent"  # labels
-TOKEN, SESSION = f"{PREFIX}/token", f"{PREFIX}/session"  # annotations
+TOKEN, SESSION, KEPT = f"{PREFIX}/token", f"{PREFIX}/session", f"{PREFIX}/kept"  # annotations
 MANAGED_BY = ("app.kubernetes.io/managed-by", "quarterdeck")
 
 _LONGEST = 63

@@ -6,6 +6,7 @@ holds secrets and goes as soon as the program has begun; `pod-end.json` is the b
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import asdict, dataclass, fields, replace
@@ -32,7 +33,7 @@ class PodFile:
     """`server` is a URL; the rest of how to reach it are paths of files, read anew for every connection, "" where
     there is none. `mark` is known to the bootstrap; `token` fences: who finds a greater one at the pod keeps away
     from it. `stdin`: does the program read what is typed. The rest is what a further session for the same pod needs;
-    `hidden`: it has secrets, which are not here."""
+    `hidden`: it has secrets, which are not here. `begun`: its program was let go before this file was written."""
 
     server: str
     ca: str
@@ -54,6 +55,7 @@ class PodFile:
     cap_bytes: int
     record: bool
     hidden: bool
+    begun: bool = False
 
     def with_token(self, token: int) -> PodFile:
         return replace(self, token=token)
@@ -67,13 +69,15 @@ def write_pod(directory: str, pod: PodFile) -> None:
 def read_pod(directory: str) -> PodFile:
     """Raises OSError, ValueError for what is none of ours."""
     data = read_file(directory, POD)
-    found = json.loads(data or b"null")
+    if data is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"{directory}/{POD}")
+    found = json.loads(data)
     if not isinstance(found, dict) or found.get("v") != _VERSION:
         raise ValueError(f"{directory}/{POD} is not of this version")
     try:
-        return PodFile(**{field.name: found[field.name] for field in fields(PodFile)})
-    except KeyError as error:
-        raise ValueError(f"{directory}/{POD} lacks {error}") from error
+        return PodFile(**{one.name: found[one.name] for one in fields(PodFile) if one.name in found})
+    except TypeError as error:
+        raise ValueError(f"{directory}/{POD}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,7 @@ class PodSession:
             died += 1
             hit("kubernetes.bridge-died", pod=self.parts.pod, times=died)
             log.warning("pod %s: its bridge ended (%s); another takes over", self.parts.pod, ended.detail or ended.kind)
-            why = "its bridge ends again and again" if died > _NEW_BRIDGES else await self._new_bridge()
+            why = "its bridge ends again and again" if died > _NEW_BRIDGES else await self.new_bridge()
             if why:
                 log.warning("pod %s is given up: %s", self.parts.pod, why)
                 await self.remove(1)
@@ -224,7 +224,7 @@ class PodSession:
 
     # another bridge
 
-    async def _new_bridge(self) -> str:
+    async def new_bridge(self) -> str:
         """Start one in a session of its own, which goes on with the same recording. Why not, or ""."""
         if self.pod.hidden and self.secrets is None:
             return "its bridge died, and what has to be hidden in its output is not known to this supervisor"
@@ -274,9 +274,9 @@ class PodSession:
 
 
 def inner_handle(parts: Handle) -> str:
-    """Of the session the bridge runs in now."""
+    """Of the session the bridge runs in now; "": there is none yet, its first one was in another home."""
     later = read_file(parts.directory, INNER)
-    return later.decode() if later else parts.inner
+    return parts.inner if later is None else later.decode()
 
 
 def bridge_request(
