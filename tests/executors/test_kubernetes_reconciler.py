@@ -119,7 +119,7 @@ async def test_what_the_event_of_its_deletion_tells_is_used(world: World) -> Non
     assert outcome is not None
     assert (outcome.reason, outcome.exit_code) == (Reason.EXIT, 3)
     assert world.reconciler.wanted() == []
-    assert not world.woken_by(world.reconciler.deleted, OTHER)
+    assert not world.woken_by(world.reconciler.deleted, OTHER)  # of nobody we follow
 
 
 async def test_one_that_could_not_be_asked_for_is_asked_for_again(world: World) -> None:
@@ -196,6 +196,12 @@ async def test_each_pod_has_its_own_time_and_the_next_one_is_told(world: World) 
 
 
 # finished pods
+
+
+async def test_where_nothing_is_said_of_it_a_finished_pod_goes_at_once() -> None:
+    reconciler = Reconciler(lambda: NOW)
+    reconciler.saw(finished(at="2026-11-21T10:00:00Z"))
+    assert reconciler.collectable() == [("p", "u")]
 
 
 async def test_a_finished_pod_goes_a_time_after_its_end_and_not_after_it_was_seen(world: World) -> None:

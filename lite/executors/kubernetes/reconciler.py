@@ -66,10 +66,7 @@ class Reconciler:
         name = _name(pod)
         self._finished.pop(name, None)
         self._change(name, lambda seen: seen.saw(pod, self._now()))
-        follow = self._follows.get(name)
-        if follow is not None and not follow.decided.done():
-            follow.look = True
-            self._wake()
+        self.look_again(name)
 
     def listed(self, pods: list[Json]) -> None:
         """All there are. Who is missing is asked for by name: a list may be older than what we did."""
@@ -79,7 +76,7 @@ class Reconciler:
         for gone in self._finished.keys() - names:
             del self._finished[gone]
         for name, follow in self._follows.items():
-            if name not in names and not follow.decided.done():
+            if name not in names:
                 follow.look = True
         self._wake()
 
@@ -111,7 +108,7 @@ class Reconciler:
 
     def due(self) -> int | None:
         """When (ms) time alone changes something."""
-        times = [one.due for one in self._follows.values() if one.due is not None and not one.decided.done()]
+        times = [one.due for one in self._follows.values() if one.due is not None]
         times += [at for _, at in self._finished.values()]
         return min(times, default=None)
 
@@ -134,7 +131,7 @@ class Reconciler:
 
     def _decide(self, follow: Follow) -> None:
         judged = judge(follow.history, self._now())
-        if judged.outcome is not None and not follow.decided.done():
+        if judged.outcome is not None:
             follow.due = None
             follow.decided.set_result(judged)
         elif judged.due != follow.due:
