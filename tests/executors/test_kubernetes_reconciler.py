@@ -306,7 +306,10 @@ async def test_what_somebody_else_removed_is_not_collected(world: World) -> None
 
 async def test_a_pod_without_any_field_harms_nobody(world: World) -> None:
     follow = world.reconciler.follow("p", "agent", MINUTE, asked=False)
-    for bare in ({}, {"metadata": None, "status": None}, {"metadata": {"name": "p", "annotations": None}}):
+    nameless: Json = {"status": {"phase": "Failed"}}
+    for bare in ({}, {"metadata": None, "status": None}, {"metadata": {"name": "p", "annotations": None}}, nameless):
+        world.reconciler.saw(bare)
+    for bare in ({**nameless, "metadata": None}, {**nameless, "metadata": {"name": None}}):
         world.reconciler.saw(bare)
     ended: Json = {"metadata": {"name": "x"}, "status": {"phase": "Failed", "containerStatuses": None}}
     world.reconciler.saw(ended)

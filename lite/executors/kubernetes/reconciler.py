@@ -142,12 +142,12 @@ class Reconciler:
         phase = (pod.get("status") or {}).get("phase")
         metadata = pod.get("metadata") or {}
         follow = self._follows.get(name)
-        if phase not in ("Succeeded", "Failed") or metadata.get("deletionTimestamp"):
+        if not name or phase not in ("Succeeded", "Failed") or metadata.get("deletionTimestamp"):
             return
         recorded = (metadata.get("annotations") or {}).get(RECORDED) == "true"
         if not recorded and follow is not None:
             return
-        ended = min(_ended_at(pod) or self._now(), self._now())
+        ended = min(_ended_at(pod["status"]) or self._now(), self._now())
         at = ended + (self.ttl_ms if recorded else max(self.ttl_ms, _UNRECORDED_MS))
         known = self._finished.get(name)
         if known is None or known[1] > at:
@@ -159,10 +159,10 @@ def _name(pod: Json) -> str:
     return str((pod.get("metadata") or {}).get("name") or "")
 
 
-def _ended_at(pod: Json) -> int:
+def _ended_at(status: Json) -> int:
     """ms since the epoch, by the cluster's clock; 0 when nothing says so."""
     times = [
-        seconds_of(str(((one.get("state") or {}).get("terminated") or {}).get("finishedAt") or ""))
-        for one in (pod.get("status") or {}).get("containerStatuses") or ()
+        seconds_of(str(((one.get("state") or {}).get("terminated") or {}).get("finishedAt")))
+        for one in status.get("containerStatuses") or ()
     ]
     return round(max(times, default=0.0) * 1000)

@@ -58,24 +58,16 @@ class Watching:
                 if not self._version:
                     await self._list()
                 await self._watch()
-                failures = 0 if self._clock.monotonic() - begun > _SETTLED_SECONDS else failures + 1
-                await self._pause(failures)  # a server that ends every watch at once is not asked without end
             except Expired:
                 self._version = ""
                 hit("kubernetes.expired")
-                failures = 0 if self._clock.monotonic() - begun > _SETTLED_SECONDS else failures + 1
-                await self._pause(failures)
             except ExecutorError as error:
                 self._version = ""  # what was missed meanwhile is seen by a new list
                 self._trouble(str(error))
-                failures += 1
-                await self._pause(failures)
-
-    async def _pause(self, failures: int) -> None:
-        """In a row, each of them soon after it was begun."""
-        if failures:
-            pause = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS)) - 1]
-            await self._clock.sleep(pause * random.uniform(0.8, 1.2))
+            lasted = self._clock.monotonic() - begun > _SETTLED_SECONDS
+            failures = 0 if lasted else min(failures + 1, len(_BACKOFF_SECONDS))
+            if failures:  # a server that ends every watch at once is not asked without end
+                await self._clock.sleep(_BACKOFF_SECONDS[failures - 1] * random.uniform(0.8, 1.2))
 
     async def look(self) -> None:
         """Ask by name for whom the reconciler misses, and collect what is finished; for ever."""
