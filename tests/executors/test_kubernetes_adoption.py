@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from lite.aio.tasks import spawn
+from lite.clock import VirtualClock
 from lite.errors import ExecutorUnavailable, HandleGone
+from lite.executors.kubernetes import adoption
+from lite.executors.kubernetes.bootstrap import READY, begin
 from lite.executors.kubernetes.handle import Handle, parse_handle
 from lite.executors.kubernetes.session import inner_handle
 from lite.model.task import OutcomeKind
@@ -244,6 +248,25 @@ async def test_the_old_bridge_wakes_up_and_can_neither_end_it_nor_type(
     assert b"old" not in kept(second, handle)
 
 
+async def test_who_had_given_it_up_takes_it_back(first: Harbour, second: Harbour, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    old = await first.executor()
+    handle = await first.run(*counting(gate, 400), executor=old)
+    await shown(first, handle, b"line 199")
+    await (await second.executor()).recover(handle, 2)
+    await old.keep(handle, 0)
+    assert (await over(old, handle)).detail == "another supervisor has its pod"
+    await old.close()
+    first.executors.clear()
+    await lose(second)
+    back = await first.executor()
+    await back.recover(handle, 3)
+    await back.keep(handle, 60_000)
+    gate.touch()
+    assert (await over(back, handle)).exit_code == 5
+    assert kept(first, handle) == lines(400)
+
+
 async def test_the_old_supervisor_wakes_up_and_can_end_nothing(first: Harbour, second: Harbour, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     old = await first.executor()
@@ -319,3 +342,39 @@ async def test_once_missing_is_not_gone(first: Harbour, second: Harbour, tmp_pat
     await executor.recover(handle, 2)
     gate.touch()
     assert (await asyncio.wait_for(executor.wait(handle), 30)).exit_code == 5
+
+
+@pytest.mark.parametrize(
+    ("logs", "begun"),
+    [
+        ([b"warned\n" + READY + begin("m") + b"x"], True),
+        ([READY], False),
+        ([READY + b"bad\n" + READY], False),
+        ([b"warned\n", b"warned\n" + READY], False),
+        ([b"", READY + begin("m")], True),
+        ([b"", b""], False),
+        ([b"line 4711\n", b"line 4711\nline 4712\n"], True),  # the node has cut it
+    ],
+)
+async def test_whether_it_has_begun_is_told_by_the_log(logs: list[bytes], begun: bool) -> None:
+    class Logs:
+        async def read_log(self, *_: str, limit: int) -> bytes:
+            return logs.pop(0)[:limit]
+
+    clock = VirtualClock()
+    parts = Handle("s-1", "default", "pod", "m", "/nowhere", "")
+    running = {"status": {"containerStatuses": [{"name": "agent", "state": {"running": {}}}]}}
+    asking = spawn(adoption._begun(Logs(), clock, parts, running))  # type: ignore[arg-type]
+    while not asking.done():
+        await clock.advance(1)
+    assert asking.result() is begun
+    assert logs == []
+
+
+async def test_who_may_not_ask_cannot_take_it_over(first: Harbour, second: Harbour) -> None:
+    handle = await first.run("sh", "-c", "echo begun; sleep 600")
+    await shown(first, handle, b"begun")
+    executor = await second.executor()
+    first.cluster.fail_next("get", "pods", 403, times=1)
+    with pytest.raises(HandleGone, match="cannot be taken over"):
+        await executor.recover(handle, 2)

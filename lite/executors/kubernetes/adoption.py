@@ -28,6 +28,7 @@ Json = dict[str, Any]
 
 _VERSION = 1
 _HEAD = 64 << 10  # bytes of a log: the marks of the beginning are among them
+_WRITTEN_SECONDS = 2.0  # in which a container's first words come to stand in its log
 _KEPT: Mapping[str, type] = {
     "tty": bool,
     "stdin": bool,
@@ -55,7 +56,7 @@ async def adopt(client: KubernetesClient, clock: Clock, parts: Handle, token: in
             why = "it was started by another version"
         elif fields["hidden"]:
             why = "what has to be hidden in its output is known to its worker only"
-        elif not await _begun(client, parts, pod):
+        elif not await _begun(client, clock, parts, pod):
             why = "it had not begun, and what it was to begin with is known to its worker only"
         else:
             return _file(client.way, parts, token, fields)
@@ -90,8 +91,9 @@ async def _fenced(client: KubernetesClient, clock: Clock, parts: Handle, token: 
         return pod
 
 
-async def _begun(client: KubernetesClient, parts: Handle, pod: Json) -> bool:
-    """Was its program let go? The log says so; that its beginning is not there any more does, too."""
+async def _begun(client: KubernetesClient, clock: Clock, parts: Handle, pod: Json) -> bool:
+    """Was its program let go? The log says so; that its beginning is not there any more does, too, unless that is just
+    being written."""
     state = state_of(manifests.CONTAINER, pod)
     ended = state.get("terminated")
     if ended:
@@ -100,10 +102,15 @@ async def _begun(client: KubernetesClient, parts: Handle, pod: Json) -> bool:
             return True
     elif "running" not in state:
         return False
-    head = Head(parts.mark)
-    log = await client.read_log(parts.namespace, parts.pod, manifests.CONTAINER, limit=_HEAD)
-    head.feed(log)
-    return head.begun or (bool(log) and not head.ready)
+    for again in (True, False):
+        head = Head(parts.mark)
+        log = await client.read_log(parts.namespace, parts.pod, manifests.CONTAINER, limit=_HEAD)
+        head.feed(log)
+        if head.begun or head.ready:
+            return head.begun
+        if again:
+            await clock.sleep(_WRITTEN_SECONDS)
+    return bool(log)
 
 
 async def _end(client: KubernetesClient, parts: Handle, token: int) -> None:
