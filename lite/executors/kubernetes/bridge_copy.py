@@ -18,7 +18,7 @@ from lite.executors.kubernetes.pod_file import GO, SENT, STDIN, read_file, remov
 log = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS = 1.0  # for the middle of a line that nobody finishes
-_SENT_SECONDS = 3.0  # in which a GO that was sent by somebody before us shows an effect
+_SENT_SECONDS = 5.0  # in which a GO that was sent shows an effect
 _LAG_SECONDS = 0.05  # of the log behind the attach stream
 _AGAIN_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0)  # between readings of the log
 
@@ -38,9 +38,8 @@ class Copy:
         self._attached: Attached | None = None
         self._unsent = b""
         self.whole = True  # nothing of the output was missed
-        self._answered = 0  # how often GO was sent, as the log counts
         self._asked = asyncio.Event()
-        self._go_at = 0.0  # when GO may be sent (loop's time), should somebody have sent one before us
+        self._go_at = 0.0  # when GO may be sent (loop's time): one that was sent before may still be on its way
         self._fresh = not passed
         if passed or api.pod.begun:
             self.began.set()
@@ -98,17 +97,22 @@ class Copy:
     # the beginning
 
     async def _let_go(self, attached: Attached, head: Head) -> None:
-        """Send GO whenever it is asked for. How often it was, the log tells; the line only that it is worth a look:
-        what is said on both is still said once, and a GO too many would be typed into the program."""
-        loop = asyncio.get_running_loop()
+        """Send GO when it is asked for, once over this connection unless it is asked for again. How often it was, the
+        log tells; the line only that it is worth a look: what is said on both is still said once, and a GO too many
+        would be typed into the program. One that was sent over a connection that was cut may be lost, or be late."""
+        loop, answered = asyncio.get_running_loop(), 0
         if read_file(self._directory, SENT) is not None and not self._go_at:
             self._go_at = loop.time() + _SENT_SECONDS
         pauses = iter(_AGAIN_SECONDS)
         while True:
             pause = next(pauses, _AGAIN_SECONDS[-1])
-            if head.ready > self._answered and loop.time() >= self._go_at:
-                await self._go(attached, head.ready)
-                pause = _AGAIN_SECONDS[-1]
+            if head.ready > answered:
+                wait = self._go_at - loop.time()
+                if wait <= 0:
+                    answered, pause = head.ready, _AGAIN_SECONDS[-1]
+                    await self._go(attached)
+                else:
+                    pause = min(pause, wait)
             try:
                 async with asyncio.timeout(pause):
                     await self._asked.wait()
@@ -125,12 +129,12 @@ class Copy:
                 await attached.close()
                 return
 
-    async def _go(self, attached: Attached, asked: int) -> None:
+    async def _go(self, attached: Attached) -> None:
         payload = read_file(self._directory, GO)
         if payload is None:
             return
         write_file(self._directory, SENT, b"")
-        self._answered = asked
+        self._go_at = asyncio.get_running_loop().time() + _SENT_SECONDS
         await attached.write(payload)
 
     async def _begin(self, jobs: Jobs, attached: Attached) -> None:
