@@ -150,6 +150,7 @@ def _file(way: Way, parts: Handle, token: int, fields: Json) -> PodFile:
         token_file=way.token_file,
         cert=way.cert,
         key=way.key,
+        proxy=way.proxy,
         namespace=parts.namespace,
         pod=parts.pod,
         container=manifests.CONTAINER,

@@ -70,7 +70,7 @@ async def attach(api: Api, may: Callable[[], bool]) -> AsyncIterator[Attached]:
             ssl=api.tls(),
             server_hostname=api.server_name if api.secure else None,
             compression=None,
-            proxy=None,
+            proxy=api.pod.proxy or None,
             user_agent_header=None,
             open_timeout=_OPEN_SECONDS,
             ping_interval=_PING_SECONDS,

@@ -6,10 +6,11 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from lite.executors.kubernetes.pod_file import PodFile
 
@@ -109,10 +110,8 @@ class Api:
         context = self.tls()
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
-                reader, writer = await asyncio.open_connection(
-                    self.host, self.port, ssl=context, server_hostname=self.server_name, limit=_HEAD
-                )
-        except (OSError, TimeoutError) as error:
+                reader, writer = await self._connect(context)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             raise Unreachable(str(error) or "no connection in time") from error
         try:
             writer.write("\r\n".join(head).encode() + content)
@@ -126,6 +125,31 @@ class Api:
             raise Unreachable(str(error) or "no answer in time") from error
         finally:
             writer.close()
+
+    async def _connect(self, context: ssl.SSLContext | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Raises `Unreachable`, and what reading and writing raises."""
+        if not self.pod.proxy:
+            return await asyncio.open_connection(
+                self.host, self.port, ssl=context, server_hostname=self.server_name, limit=_HEAD
+            )
+        proxy = urlsplit(self.pod.proxy)
+        reader, writer = await asyncio.open_connection(proxy.hostname, proxy.port or 80, limit=_HEAD)
+        try:
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            lines = [f"CONNECT {host}:{self.port} HTTP/1.1", f"Host: {host}:{self.port}"]
+            if proxy.username is not None:
+                known = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+                lines.append(f"Proxy-Authorization: Basic {b64encode(known.encode()).decode()}")
+            writer.write("\r\n".join([*lines, "", ""]).encode())
+            status, _ = await _head(reader)
+            if status != 200:
+                raise Unreachable(f"the proxy {proxy.hostname} says {status}")
+            if context is not None:
+                await writer.start_tls(context, server_hostname=self.server_name)
+        except BaseException:
+            writer.close()
+            raise
+        return reader, writer
 
 
 async def _head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:

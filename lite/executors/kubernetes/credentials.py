@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from lite.errors import ExecutorError
 from lite.executors.kubernetes.pod_file import write_file
@@ -32,6 +34,7 @@ class Way:
     token_file: str = ""
     cert: str = ""
     key: str = ""
+    proxy: str = ""
 
 
 class Credentials:
@@ -109,6 +112,7 @@ class Credentials:
             token_file=self._token_file(token),
             cert=_copied(folder, "client.crt", found.cert_file),
             key=_copied(folder, "client.key", found.key_file),
+            proxy=_proxy(str(found.host), str(found.proxy or "")),
         )
 
     def _token_file(self, token: str) -> str:
@@ -134,6 +138,21 @@ def _copied(folder: Path, name: str, source: str | None) -> str:
     if not path.exists() or path.read_bytes() != data:
         write_file(str(folder), name, data)
     return str(path)
+
+
+def _proxy(server: str, configured: str) -> str:
+    """The HTTP proxy on the way to `server`, or "": the kubeconfig's, else the environment's, as the library has it."""
+    url = urlsplit(server)
+    found = configured
+    if not found and not proxy_bypass(url.hostname or ""):
+        found = getproxies().get(url.scheme, "")
+    if found and (urlsplit(found).scheme != "http" or not urlsplit(found).hostname):
+        scheme = urlsplit(found).scheme or "nameless"
+        raise ExecutorError(
+            f"the way to the cluster leads through a {scheme} proxy, which is not supported",
+            hint="proxy-url: http://HOST:PORT in the kubeconfig, or NO_PROXY for the cluster's address",
+        )
+    return found
 
 
 def _library() -> tuple[Any, Any]:

@@ -316,6 +316,7 @@ class KubernetesExecutor:
             token_file=way.token_file,
             cert=way.cert,
             key=way.key,
+            proxy=way.proxy,
             namespace=self._namespace,
             pod=pod,
             container=manifests.CONTAINER,

@@ -30,8 +30,8 @@ LOST = "lost"  # its output cannot be had, though the pod may run: message
 
 @dataclass(frozen=True, slots=True)
 class PodFile:
-    """`server` is a URL; the rest of how to reach it are paths of files, read anew for every connection, "" where
-    there is none. `mark` is known to the bootstrap; `token` fences: who finds a greater one at the pod keeps away
+    """`server` and `proxy` are URLs; the rest of how to reach it are paths of files, read anew for every connection; ""
+    where there is none. `mark` is known to the bootstrap; `token` fences: who finds a greater one at the pod keeps away
     from it. `stdin`: does the program read what is typed. The rest is what a further session for the same pod needs;
     `hidden`: it has secrets, which are not here. `begun`: its program was let go before this file was written."""
 
@@ -56,6 +56,7 @@ class PodFile:
     record: bool
     hidden: bool
     begun: bool = False
+    proxy: str = ""
 
     def with_token(self, token: int) -> PodFile:
         return replace(self, token=token)
