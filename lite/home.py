@@ -22,6 +22,7 @@ class Home:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self._root = os.path.abspath(root)  # noqa: PTH100 - resolve() would follow links
         self._sessions: Path | None = None
+        self._real: str | None = None
 
     def __repr__(self) -> str:
         return f"<Home {self._root}>"
@@ -107,12 +108,14 @@ class Home:
         return _path(self._socket_for(name))
 
     def _socket_for(self, name: str) -> str:
-        direct = f"{self._root}/{name}"
+        if self._real is None:
+            self._real = os.path.realpath(self._root)  # one home has one socket, by whatever name it is reached
+        direct = f"{self._real}/{name}"
         if len(os.fsencode(direct)) <= _SOCKET_PATH_MAX:
             return direct
         import hashlib  # a third of this module's import time
 
-        digest = hashlib.sha256(os.fsencode(self._root)).hexdigest()[:16]
+        digest = hashlib.sha256(os.fsencode(self._real)).hexdigest()[:16]
         return str(runtime_directory() / digest / name)
 
     def create(self) -> None:

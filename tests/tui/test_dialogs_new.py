@@ -358,3 +358,14 @@ class TestNeeds:
             await pilot.press(*"new", "enter", "ctrl+s")
             await eventually(pilot, lambda: host.result == "new")
             assert body_of(gateway)["needs"] == ["01c", "03"]
+
+
+async def test_what_was_typed_before_the_last_key_is_in_it_however_busy_the_machine() -> None:
+    gateway = FakeGateway()
+    async with hosted(NewTask(gateway, FLEET)) as (host, pilot):
+        await eventually(pilot, lambda: gateway.made("agents"))
+        for key in "typed ahead":
+            host.post_message(events.Key("space" if key == " " else key, key))
+        host.post_message(events.Key("ctrl+s", None))
+        await eventually(pilot, lambda: host.result == "new")
+        assert body_of(gateway) == {"prompt": "typed ahead"}

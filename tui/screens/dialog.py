@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from rich.text import Text
 from textual.await_remove import AwaitRemove
@@ -40,6 +41,19 @@ class Dialog(ModalScreen[Result]):
         """A message that outlives the dialog."""
         severity = "warning" if warn else "information"
         self.notify(line(text), severity=severity, timeout=4, markup=False)  # type: ignore[arg-type]
+
+
+Some = TypeVar("Some", bound=Dialog[Any])
+
+
+def in_turn(action: Callable[[Some], None]) -> Callable[[Some], None]:
+    """For actions of keys with priority: Textual takes those at once, while what was typed before them may still wait
+    on its way to the field."""
+
+    def later(dialog: Some) -> None:
+        (dialog.focused or dialog).call_later(action, dialog)
+
+    return later
 
 
 class Problem(Static):

@@ -21,7 +21,7 @@ from lite.errors import InvalidTask, NotFound, QuarterdeckError
 from lite.model.ids import new_id
 from tui.cells import line
 from tui.orders import Draft, order_of, problem_of
-from tui.screens.dialog import Dialog, Problem
+from tui.screens.dialog import Dialog, Problem, in_turn
 from tui.widgets.entry import Editor, Entry
 from tui.widgets.field import Field
 from tui.widgets.key_bar import KeyBar
@@ -222,6 +222,7 @@ class NewTask(Dialog[str]):
             self.tell("closed before the supervisor answered: the task may have been made", warn=True)
         self.dismiss("")
 
+    @in_turn
     def action_submit(self) -> None:
         if not self._sending:
             self._sending = True

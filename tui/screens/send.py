@@ -14,7 +14,7 @@ from textual.widgets import Static, TextArea
 
 from lite.errors import IllegalState, QuarterdeckError, SessionRefused, UsageError
 from tui.cells import line, paragraphs
-from tui.screens.dialog import Dialog, Problem
+from tui.screens.dialog import Dialog, Problem, in_turn
 from tui.widgets.entry import Editor
 from tui.widgets.key_bar import KeyBar
 
@@ -109,6 +109,7 @@ class Send(Dialog[bool]):
             return Text("It waits for a person; its terminal shows for what.", "dim")
         return Text("It asks nothing now. What you type goes to its terminal.", "dim")
 
+    @in_turn
     def action_newline(self) -> None:
         self.query_one(TextArea).insert("\n")
 
@@ -121,6 +122,7 @@ class Send(Dialog[bool]):
             self.tell("closed before it was told what became of the answer", warn=True)
         self.dismiss(False)
 
+    @in_turn
     def action_send(self) -> None:
         if self._sending:
             return
