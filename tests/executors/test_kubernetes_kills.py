@@ -60,7 +60,11 @@ def bridge_of(harbour: Harbour) -> list[int]:
 
 
 async def everything_dies(harbour: Harbour) -> None:
-    """All of this side; what one of them was just starting when we looked, too."""
+    """All of this side; what one of them was just starting when we looked, too. First of all our own supervisors: as
+    long as one lives it starts a new nursery for each that is killed, for half a minute."""
+    for executor in harbour.executors:
+        await executor.close()
+        await harbour.inners[executor].close()
 
     def left() -> list[int]:
         harbour.desk.kill_all()
@@ -147,7 +151,6 @@ async def test_everything_on_this_side_dies_and_the_next_supervisor_adopts_the_p
     gate = tmp_path / "gate"
     handle = await harbour.run(*counting(gate, 400), token=3)
     await printed(handle, b"line 199")
-    await harbour.executors[0].close()
     await everything_dies(harbour)
     gate.touch()
     second = await harbour.executor()
@@ -200,7 +203,6 @@ async def test_secrets_stay_hidden_behind_a_replaced_bridge_or_the_pod_goes(harb
     gate.unlink()
     handle = await harbour.run("sh", "-c", script, **asked)
     await printed(handle, b"begun")
-    await harbour.executors[0].close()
     await everything_dies(harbour)
     second = await harbour.executor()
     await second.recover(handle, 2)  # it does not know what would have to be hidden
