@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -268,6 +269,12 @@ async def test_it_rests_while_nothing_happens(engine: Engine, shelf: Shelf) -> N
     engine.context.staged.set()
     assert await looks(engine, 60) == 1
     assert await looks(engine, 600) == 0
+    waiting = len(asyncio.all_tasks())
+    for _ in range(5):
+        engine.context.staged.set()
+        assert await looks(engine, 20) == 1
+    assert len(asyncio.all_tasks()) == waiting
+    assert engine.supervisor.staging.service.health().restarts == 0
 
 
 async def test_alone_and_without_any_it_rests_while_the_log_grows_and_else_it_looks(engine: Engine) -> None:
@@ -314,4 +321,6 @@ async def test_a_store_that_fails_for_a_while_ends_nothing(engine: Engine, monke
     await looks(engine, 120)
     settled = service.health().restarts
     assert await looks(engine, 600) <= 1
+    engine.context.staged.set()
+    assert await looks(engine, 60) >= 1
     assert service.health().restarts == settled

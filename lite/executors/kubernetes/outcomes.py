@@ -128,7 +128,7 @@ def judge(seen: History, now: int) -> Judged:
     phase = str((pod.get("status") or {}).get("phase") or "")
     terminated = state_of(seen.container, pod).get("terminated")
     if phase in _OVER or (terminated and now >= seen.terminated_since + SETTLE_MS):
-        return Judged(_ended(seen, pod, phase, terminated), ended=True)
+        return Judged(_ended(seen, pod, phase, terminated or {}), ended=True)
     if terminated:
         return Judged(due=seen.terminated_since + SETTLE_MS)
     if _deleting(pod):
@@ -165,10 +165,10 @@ def reported(outcome: Outcome, code: int | None) -> Outcome:
 # ended
 
 
-def _ended(seen: History, pod: Json, phase: str, terminated: Json | None) -> Outcome:
-    status = pod.get("status") or {}
+def _ended(seen: History, pod: Json, phase: str, terminated: Json) -> Outcome:
+    status = pod["status"]
     reason, message = str(status.get("reason") or ""), str(status.get("message") or "")
-    report = parse_termination(str((terminated or {}).get("message") or ""))
+    report = parse_termination(str(terminated.get("message")))
     if reason == "DeadlineExceeded":
         return Outcome(OutcomeKind.FAILED, DEADLINE, "it ran into the pod's active deadline", **_codes(report))
     own = report if report is not None and not report.lost else None
@@ -177,7 +177,7 @@ def _ended(seen: History, pod: Json, phase: str, terminated: Json | None) -> Out
             return disrupted
         if _deleting(pod) and not seen.stopping:
             return Outcome(OutcomeKind.UNEXECUTABLE, DELETED, "somebody deleted its pod")
-    if (terminated or {}).get("reason") == "OOMKilled":
+    if terminated.get("reason") == "OOMKilled":
         return Outcome(OutcomeKind.FAILED, OOM, "killed: it went over its memory limit", **_codes(report))
     if own is not None:
         return _own(own)
@@ -214,12 +214,12 @@ def _by_node(reason: str, message: str) -> Outcome | None:
     return None
 
 
-def _unreported(phase: str, terminated: Json | None, report: Ended | None, message: str) -> Outcome:
+def _unreported(phase: str, terminated: Json, report: Ended | None, message: str) -> Outcome:
     """The container has ended and nobody who was in it says how the program did."""
-    code = (terminated or {}).get("exitCode")
-    why = str((terminated or {}).get("reason") or "")
+    code = terminated.get("exitCode")
+    why = str(terminated.get("reason") or "")
     if why in _CANNOT_RUN:
-        said = str((terminated or {}).get("message") or message)
+        said = str(terminated.get("message") or message)
         return Outcome(OutcomeKind.UNEXECUTABLE, CONTAINER, f"the container could not be started: {why}: {said[:300]}")
     if report is not None:
         return Outcome(OutcomeKind.UNEXECUTABLE, NO_REPORT, report.lost)
@@ -248,7 +248,7 @@ def _codes(report: Ended | None) -> dict[str, Any]:
 def _vanished(seen: History) -> Outcome:
     pod = seen.pod or {}
     if terminated := state_of(seen.container, pod).get("terminated"):
-        return _ended(seen, pod, str((pod.get("status") or {}).get("phase") or ""), terminated)
+        return _ended(seen, pod, str(pod["status"].get("phase")), terminated)
     if seen.stopping:
         return _stopped()
     if disrupted := _disruption(pod):
@@ -283,12 +283,12 @@ def _deleting(pod: Json) -> bool:
     return bool((pod.get("metadata") or {}).get("deletionTimestamp"))
 
 
-def _finished_before(pod: Json, terminated: Json | None) -> bool:
+def _finished_before(pod: Json, terminated: Json) -> bool:
     """Had it ended by itself when its deletion was asked for? Times of the cluster, whole seconds."""
     metadata = pod.get("metadata") or {}
     until = seconds_of(str(metadata.get("deletionTimestamp")))  # when it is to be over
     asked = until - float(metadata.get("deletionGracePeriodSeconds") or 0)
-    return 0 < seconds_of(str((terminated or {}).get("finishedAt"))) < asked
+    return 0 < seconds_of(str(terminated.get("finishedAt"))) < asked
 
 
 def seconds_of(stamp: str) -> float:
