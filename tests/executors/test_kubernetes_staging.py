@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lite.errors import ExecutorError
 from lite.executors.kubernetes import names
+from lite.executors.kubernetes.failures import Conflicting, PodNotFound
 from lite.executors.kubernetes.staging import StagingClaims
 from lite.model.ids import new_id
-from lite.model.kubernetes import StagingVolume
+from lite.model.kubernetes import Kubernetes, StagingVolume
 from lite.model.session import Origin
 from lite.model.task import OutcomeKind
 from lite.ports import Volumes
@@ -106,3 +109,137 @@ async def test_the_cluster_says_when_one_was_made(harbour: Harbour) -> None:
     await volumes.provide(run, now=NOW)
     (found,) = await volumes.volumes()
     assert before <= found.created_at <= time.time() * 1000
+
+
+# races, with an API that is told what happens between two requests
+
+
+class Claim:
+    """An API server with one claim, which others change while it is looked at."""
+
+    def __init__(self) -> None:
+        self.metadata: dict[str, Any] | None = None
+        self.version = 0
+        self.between: list[Callable[[], None]] = []  # done after each reading
+        self.deleted: list[dict[str, Any]] = []
+
+    def make(self, uid: str, **annotations: str) -> None:
+        self.version += 1
+        created = "2026-11-21T10:00:00Z"
+        self.metadata = {"name": "c", "uid": uid, "creationTimestamp": created, "annotations": annotations}
+
+    def change(self, **annotations: str) -> None:
+        assert self.metadata is not None
+        self.version += 1
+        self.metadata["annotations"] = {**self.metadata["annotations"], **annotations}
+
+    def vanish(self) -> None:
+        self.metadata = None
+
+    async def create_pvc(self, claim: dict[str, Any]) -> dict[str, Any]:
+        if self.metadata is not None:
+            self._happen()
+            raise Conflicting("exists", answer=409)
+        self.make("u1", **claim["metadata"]["annotations"])
+        return claim
+
+    async def get_pvc(self, _namespace: str, _name: str) -> dict[str, Any]:
+        if self.metadata is None:
+            raise PodNotFound("none", answer=404)
+        found = deepcopy({**self.metadata, "resourceVersion": str(self.version)})
+        self._happen()
+        return {"metadata": found}
+
+    async def patch_pvc(self, _namespace: str, _name: str, patch: dict[str, Any]) -> dict[str, Any]:
+        if self.metadata is None:
+            raise PodNotFound("none", answer=404)
+        if patch["metadata"].get("resourceVersion", str(self.version)) != str(self.version):
+            raise Conflicting("changed", answer=409)
+        self.change(**patch["metadata"]["annotations"])
+        return {}
+
+    async def delete_pvc(self, _namespace: str, _name: str, options: dict[str, Any]) -> dict[str, Any]:
+        self.deleted.append(options)
+        if self.metadata is None:
+            raise PodNotFound("none", answer=404)
+        if options.get("preconditions", {}).get("uid", self.metadata["uid"]) != self.metadata["uid"]:
+            raise Conflicting("another", answer=409)
+        self.vanish()
+        return {}
+
+    def _happen(self) -> None:
+        if self.between:
+            self.between.pop(0)()
+
+
+FREED = "quarterdeck.dev/freed"
+
+
+@pytest.fixture
+def claim() -> Claim:
+    return Claim()
+
+
+@pytest.fixture
+def volumes(claim: Claim) -> StagingClaims:
+    kube = Kubernetes(image="x", staging=StagingVolume())
+    return StagingClaims(claim, kube, fleet="f")  # type: ignore[arg-type]
+
+
+async def test_one_that_vanishes_while_it_is_asked_for_is_an_error_that_passes(
+    claim: Claim, volumes: StagingClaims
+) -> None:
+    claim.make("u1")
+    claim.between = [claim.vanish]
+    with pytest.raises(ExecutorError, match="still going away"):
+        await volumes.provide("r", now=NOW)
+    assert await volumes.provide("r", now=NOW)
+
+
+async def test_of_two_that_free_it_one_does(claim: Claim, volumes: StagingClaims) -> None:
+    claim.make("u1")
+    claim.between = [lambda: claim.change(**{FREED: "by another"})]
+    assert not await volumes.free("r", "succeeded")
+    assert claim.metadata is not None
+    assert claim.metadata["annotations"] == {FREED: "by another"}
+
+
+async def test_a_change_of_something_else_is_no_reason_not_to_free_it(claim: Claim, volumes: StagingClaims) -> None:
+    claim.make("u1")
+    claim.between = [lambda: claim.change(bound="yes")]
+    assert await volumes.free("r", "succeeded")
+    assert claim.metadata is not None
+    assert claim.metadata["annotations"] == {FREED: "succeeded", "bound": "yes"}
+
+
+async def test_one_that_vanishes_before_it_is_freed_was_not_freed_by_us(claim: Claim, volumes: StagingClaims) -> None:
+    claim.make("u1")
+    claim.between = [claim.vanish]
+    assert not await volumes.free("r", "succeeded")
+
+
+async def test_a_new_one_of_the_same_name_is_not_removed(claim: Claim, volumes: StagingClaims) -> None:
+    claim.make("u1", **{FREED: "succeeded"})
+    claim.between = [lambda: claim.make("u2")]
+    await volumes.remove("r")
+    assert claim.deleted == [{"preconditions": {"uid": "u1"}}]
+    assert claim.metadata is not None
+    assert claim.metadata["uid"] == "u2"
+
+
+async def test_one_that_is_gone_already_is_removed(claim: Claim, volumes: StagingClaims) -> None:
+    claim.make("u1", **{FREED: "succeeded"})
+    claim.between = [claim.vanish]
+    await volumes.remove("r")
+    assert len(claim.deleted) == 1
+
+
+async def test_what_somebody_deletes_by_hand_is_nobodys_any_more(claim: Claim, volumes: StagingClaims) -> None:
+    claim.make("u1")
+    assert claim.metadata is not None
+    claim.metadata["deletionTimestamp"] = "2026-11-21T10:00:00Z"
+    with pytest.raises(ExecutorError, match="still going away"):
+        await volumes.provide("r", now=NOW)
+    assert not await volumes.free("r", "succeeded")
+    await volumes.remove("r")
+    assert len(claim.deleted) == 1
