@@ -25,6 +25,8 @@ for _name, _sub in {
     os.environ[_name] = str(_base / _sub)
 for _name in [name for name in os.environ if name.startswith("QD_") and not name.startswith("QD_TEST_")]:
     del os.environ[_name]
+for _name in ("COLUMNS", "LINES"):  # a runner's own idea of a terminal, which programs believe more than theirs
+    os.environ.pop(_name, None)
 os.environ["GIT_CONFIG_GLOBAL"] = str(_base / "gitconfig")
 (_base / "gitconfig").write_text(
     "[user]\n\tname = Test\n\temail = test@example.invalid\n[init]\n\tdefaultBranch = main\n"

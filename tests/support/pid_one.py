@@ -18,6 +18,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -183,7 +184,8 @@ class PidOne:
             assert time.monotonic() < deadline, (bytes(self.out[-2000:]), bytes(self.err[-2000:]), self.members())
             assert self._turn() or found(), (bytes(self.out[-2000:]), bytes(self.err[-2000:]))
             if again and len(self.out) == before:
-                self.send(again)
+                with suppress(BrokenPipeError):
+                    self.send(again)
 
     def hang_up(self) -> None:
         """The end of its stdin, where that is a pipe."""
@@ -223,7 +225,8 @@ class PidOne:
             before = len(self.out)
             self._turn(self._end)
             if again and len(self.out) == before and self._process.poll() is None:
-                self.send(again)
+                with suppress(BrokenPipeError):
+                    self.send(again)
         self._clear()
         while self._turn():
             assert time.monotonic() < deadline, (bytes(self.out[-2000:]), bytes(self.err[-2000:]), self.members())
