@@ -182,12 +182,13 @@ def _always(task: Task, evidence: Evidence) -> Iterator[str]:
     if executor := _executor(task):
         chosen = chosen_in(task.assigned_why)
         instead = chosen == PODS and executor != PODS
-        yield f"runs in executor {executor}" + (f" instead of {PODS}, which had no place for it" if instead else "")
+        verb = "runs" if task.state is State.RUNNING else "ran"
+        yield f"{verb} in executor {executor}" + (f" instead of {PODS}, which had no place for it" if instead else "")
 
 
 def _executor(task: Task) -> str:
-    """Which one has its session; "" when none, or not one of ours."""
-    return task.handle.partition(":")[0] if task.state is State.RUNNING and task.handle[:1].isalpha() else ""
+    """Which one has its session, or had the last one; "" when none, or not one of ours."""
+    return task.handle.partition(":")[0] if task.state is not State.QUEUED and task.handle[:1].isalpha() else ""
 
 
 def _line(text: str) -> str:

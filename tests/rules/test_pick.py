@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -126,3 +127,7 @@ def test_which_executor_runs_it_is_told() -> None:
     assert "runs in executor kubernetes" in explain(one, known).facts
     one = task(state=State.RUNNING, handle="local:{}", assigned="w1", assigned_why="auto: kubernetes, load 2.00")
     assert "runs in executor local instead of kubernetes, which had no place for it" in explain(one, known).facts
+    for ended in (State.SUCCEEDED, State.FAILED, State.CANCELLED):
+        facts = explain(replace(one, state=ended), known).facts
+        assert "ran in executor local instead of kubernetes, which had no place for it" in facts
+    assert not any("in executor" in fact for fact in explain(replace(one, state=State.QUEUED), known).facts)
