@@ -32,5 +32,10 @@ def delete_options(pod: Mapping[str, Any], grace_s: int) -> Json:
 
 def token_patch(pod: Mapping[str, Any], token: int) -> Json:
     """A merge patch that raises the token of exactly this object, as it was read."""
+    return patch_of(pod, {names.TOKEN: str(token)})
+
+
+def patch_of(pod: Mapping[str, Any], annotations: Mapping[str, str]) -> Json:
+    """A merge patch of exactly this object, as it was read."""
     version = (pod.get("metadata") or {}).get("resourceVersion")
-    return {"metadata": {"resourceVersion": version, "annotations": {names.TOKEN: str(token)}}}
+    return {"metadata": {"resourceVersion": version, "annotations": dict(annotations)}}

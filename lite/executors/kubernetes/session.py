@@ -16,7 +16,7 @@ from lite.aio.tasks import Jobs
 from lite.errors import ExecutorError
 from lite.executors.kubernetes.client import KubernetesClient
 from lite.executors.kubernetes.failures import ApiRefused, ApiUnavailable, Conflicting, PodNotFound
-from lite.executors.kubernetes.fencing import delete_options, token_of, token_patch
+from lite.executors.kubernetes.fencing import delete_options, patch_of, token_of, token_patch
 from lite.executors.kubernetes.handle import Handle
 from lite.executors.kubernetes.outcomes import reported
 from lite.executors.kubernetes.pod_file import (
@@ -104,7 +104,7 @@ class PodSession:
 
     def mark_recorded(self) -> Any:
         """Tell whoever collects finished pods that this one's outcome is in the store."""
-        return self._annotate({RECORDED: "true"})
+        return self._mark_recorded()
 
     async def remove(self, grace_s: int) -> bool:
         """Delete the pod, for as long as it takes to be heard. False: somebody with a greater token has it."""
@@ -267,10 +267,20 @@ class PodSession:
             await self._place.clock.sleep(_REPEAT_SECONDS[min(tries, len(_REPEAT_SECONDS) - 1)])
             tries += 1
 
-    async def _annotate(self, annotations: dict[str, str]) -> None:
-        with suppress(ExecutorError):
-            patch = {"metadata": {"annotations": annotations}}
-            await self._place.client.patch_pod(self.parts.namespace, self.parts.pod, patch)
+    async def _mark_recorded(self) -> None:
+        """Once: a pod without the mark stays longer, that is all."""
+        client, parts = self._place.client, self.parts
+        while True:
+            try:
+                pod = await client.get_pod(parts.namespace, parts.pod)
+                if token_of(pod) <= self.token:
+                    await client.patch_pod(parts.namespace, parts.pod, patch_of(pod, {RECORDED: "true"}))
+                return
+            except Conflicting:
+                continue
+            except ExecutorError as error:
+                log.info("pod %s is not marked as recorded: %s", parts.pod, error)
+                return
 
 
 def inner_handle(parts: Handle) -> str:
