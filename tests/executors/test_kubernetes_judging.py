@@ -361,6 +361,8 @@ def test_a_node_is_waited_for_as_long_as_a_start_may_take() -> None:
     assert judge(history, NOW + 9 * MINUTE) == Judged(due=NOW + 10 * MINUTE)
     outcome = Outcome(INFRA, outcomes.UNSCHEDULABLE, "no node takes it: 0/1 nodes")
     assert judge(history, NOW + 10 * MINUTE) == Judged(outcome)
+    bare = pod("Pending", conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}])
+    assert ended(bare, after=10 * MINUTE).detail == "no node takes it: Unschedulable"
     for other in ({"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "False"}):
         assert ended(pod("Pending", conditions=[other]), after=10 * MINUTE).reason == outcomes.START_TIMEOUT
     words = Outcome(INFRA, outcomes.START_TIMEOUT, "it did not start within 600 s")

@@ -261,7 +261,7 @@ def _dying(seen: History, pod: Json, now: int) -> Judged:
     lost = _disruption(pod)
     if lost is not None and lost.reason == NODE_LOST:
         return Judged(lost)  # the object goes when the node is back, which may be never
-    grace = int((pod.get("metadata") or {}).get("deletionGracePeriodSeconds") or 0) * 1000
+    grace = int(pod["metadata"].get("deletionGracePeriodSeconds") or 0) * 1000
     due = seen.deleting_since + grace + OVERDUE_MS
     if now < due:
         return Judged(due=due)
@@ -309,7 +309,7 @@ def _pending(seen: History, pod: Json, now: int) -> Judged:
     found = _trouble(seen.container, pod)
     if found is not None:
         reason, words, patience = found
-        due = min(seen.trouble_since + patience, latest) if patience >= 0 else latest
+        due = latest if patience is None else min(seen.trouble_since + patience, latest)
         if now >= due:
             return Judged(Outcome(OutcomeKind.UNEXECUTABLE, reason, words))
         return Judged(due=due)
@@ -319,10 +319,10 @@ def _pending(seen: History, pod: Json, now: int) -> Judged:
     return Judged(due=latest)
 
 
-def _trouble(container: str, pod: Json) -> tuple[str, str, int] | None:
-    """(reason, words, how long it may last in ms; -1: as long as a start may take)"""
+def _trouble(container: str, pod: Json) -> tuple[str, str, int | None] | None:
+    """(reason, words, how long it may last in ms; None: as long as a start may take)"""
     waiting = state_of(container, pod).get("waiting") or {}
-    why, said = str(waiting.get("reason") or ""), str(waiting.get("message") or "")[:300]
+    why, said = str(waiting.get("reason")), str(waiting.get("message") or "")[:300]
     words = f"{why}: {said}" if said else why
     if why in _FIXED:
         return IMAGE, words, FIXED_GRACE_MS
@@ -332,8 +332,8 @@ def _trouble(container: str, pod: Json) -> tuple[str, str, int] | None:
         return CONTAINER, words, CONFIG_GRACE_MS
     for one in (pod.get("status") or {}).get("conditions") or ():
         if one.get("type") == "PodScheduled" and one.get("status") == "False":
-            said = str(one.get("message") or one.get("reason") or "")[:300]
-            return UNSCHEDULABLE, f"no node takes it: {said}", -1
+            said = str(one.get("message") or one.get("reason"))[:300]
+            return UNSCHEDULABLE, f"no node takes it: {said}", None
     return None
 
 
