@@ -186,12 +186,16 @@ async def test_who_comes_after_somebody_who_sent_it_waits_for_its_effect_first(t
     assert sent - began >= quick
 
 
-async def test_one_that_was_lost_with_its_connection_is_sent_over_the_next(tmp_path: Path, quick: float) -> None:
+@pytest.mark.parametrize("died", [False, True])
+async def test_one_that_was_lost_with_its_connection_is_sent_over_the_next(
+    tmp_path: Path, quick: float, died: bool
+) -> None:
+    """Also by the next bridge, should this one have died over it."""
     log = Telling(*[READY] * 200, READY + BEGUN)
     copy, lost, line = copying(tmp_path, log), Line(cut=True), Line()
     with pytest.raises(Unreachable):
         await let_go(copy, lost)
-    await let_go(copy, line)
+    await let_go(copying(tmp_path, log) if died else copy, line)
     assert len(lost.sent) == len(line.sent) == 1
     assert line.sent[0] - lost.sent[0] >= quick
 
