@@ -143,6 +143,9 @@ class Claim:
         self.make("u1", **claim["metadata"]["annotations"])
         return claim
 
+    async def list_pvcs(self, _namespace: str, _selector: str) -> tuple[list[dict[str, Any]], str]:
+        return [{"metadata": self.metadata}] if self.metadata is not None else [], "1"
+
     async def get_pvc(self, _namespace: str, _name: str) -> dict[str, Any]:
         if self.metadata is None:
             raise PodNotFound("none", answer=404)
@@ -194,6 +197,18 @@ async def test_one_that_vanishes_while_it_is_asked_for_is_an_error_that_passes(
     with pytest.raises(ExecutorError, match="still going away"):
         await volumes.provide("r", now=NOW)
     assert await volumes.provide("r", now=NOW)
+
+
+@pytest.mark.parametrize("annotations", [None, {}, {"another": "one"}])
+async def test_a_claim_somebody_gave_our_label_is_none_of_ours(
+    claim: Claim, volumes: StagingClaims, annotations: dict[str, str] | None
+) -> None:
+    claim.make("u1")
+    assert claim.metadata is not None
+    claim.metadata["annotations"] = annotations
+    assert await volumes.volumes() == []
+    await volumes.remove("r")
+    assert claim.deleted == []
 
 
 async def test_of_two_that_free_it_one_does(claim: Claim, volumes: StagingClaims) -> None:
