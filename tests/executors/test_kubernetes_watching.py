@@ -145,6 +145,21 @@ async def test_time_wakes_it_for_what_is_due(world: World) -> None:
     assert outcome.reason == outcomes.START_TIMEOUT
 
 
+async def test_it_looks_when_it_is_woken_and_then_rests(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, wanted = [0], world.reconciler.wanted
+
+    def looked() -> list[str]:
+        looks[0] += 1
+        return wanted()
+
+    monkeypatch.setattr(world.reconciler, "wanted", looked)
+    await world.begin()
+    for _ in range(3):
+        world.watching.wake()
+        await world.clock.advance(100)
+    assert looks == [4]
+
+
 # finished pods
 
 
