@@ -233,6 +233,8 @@ async def test_events_are_seen_and_the_watch_goes_on_from_the_last_one(world: Wo
     await world.goes_on(None)
     await world.clock.advance(0.3)
     assert world.taken() == ["watch ns a=b 55"]  # no list: nothing was missed
+    assert world.reconciler.wanted() == ["p"]  # the first list lacked it
+    assert world.reconciler.wanted() == []
     await world.goes_on(("DELETED", changed))
     assert world.reconciler.wanted() == ["p"]
     assert not follow.decided.done()
