@@ -10,8 +10,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
 AGENTS ?=
-# these kill and measure many processes: one after the other; the others side by side
-ALONE  := tests/faults tests/packaging
+# kills, floods and leases of a second or two want a machine of their own; the others run side by side
+ALONE  := tests/faults
 NONE   := 5 # pytest's exit code when ARGS select no test of that half
 
 .PHONY: help setup demo test test-real check binary screenshots bench soak constraints clean
