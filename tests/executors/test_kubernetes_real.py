@@ -16,6 +16,7 @@ import pytest
 
 from lite.executors.kubernetes.client import KubernetesClient
 from lite.executors.kubernetes.failures import ApiRefused
+from lite.model.kubernetes import PodSecurity
 from lite.model.task import OutcomeKind, Reason
 from lite.terminal import packets
 from providers.base import Launch
@@ -59,7 +60,8 @@ async def harbour(tmp_path: Path) -> AsyncIterator[Harbour]:
     space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
     await client._call("POST", "/api/v1/namespaces", {}, space, what="create namespace")
     await _account(client, name)
-    made = Harbour(tmp_path, RealCluster(), namespace=name, image=IMAGE)  # type: ignore[arg-type]
+    security = PodSecurity(run_as_user=1000)  # of a user that only has a name, no kubelet knows that it is not root
+    made = Harbour(tmp_path, RealCluster(), namespace=name, image=IMAGE, security=security)  # type: ignore[arg-type]
     try:
         yield made
         await made.close()
