@@ -16,6 +16,7 @@ from lite.aio.tasks import spawn
 from lite.drivers.agent import Agent
 from lite.drivers.lines import MAX_LINE, encode
 from lite.drivers.outcome import judge
+from lite.executors.local import processes
 from providers.base import EventKind, Failure
 
 _LONG = {
@@ -90,6 +91,14 @@ def test_when_it_may_go_better_is_read_from_words() -> None:
     assert judge("no such thing: retry after 2m").after_ms is None
 
 
+@pytest.fixture
+def new_processes_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver ends all it has started; here it is one of many tests in a process, whose servers are not its."""
+    find, others = processes.descendants, {seen.pid for seen in processes.descendants(os.getpid())}
+    monkeypatch.setattr(processes, "descendants", lambda root: [one for one in find(root) if one.pid not in others])
+
+
+@pytest.mark.usefixtures("new_processes_only")
 async def test_its_last_words_are_heard_though_it_has_ended(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
