@@ -35,7 +35,7 @@ demo: $(STAMP)       ## run the example plan in live terminals (ARGS=--headless 
 test: $(STAMP) check ## all checks and the test suite (ARGS are passed to pytest)
 	@.ci/programs tmux vim less htop redis-server busybox
 	@$(BIN)/python .ci/binary/build.py --only-tools
-	$(BIN)/python -m pytest -n 3 --dist loadfile $(addprefix --ignore=,$(ALONE)) $(ARGS) || test $$? = $(NONE)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(ALONE)) $(ARGS) || test $$? = $(NONE)
 	$(BIN)/python -m pytest $(ALONE) $(ARGS) || test $$? = $(NONE)
 
 test-real: $(STAMP)  ## the real agent programs, from npm, against our own model server (AGENTS="claude codex": only these)
